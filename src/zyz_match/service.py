@@ -74,7 +74,10 @@ class Service:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -84,7 +87,9 @@ class Service:
         """Load the shipped towns that the store lacks and the shipped sample firms."""
         shipped = profiles.read_towns(data_folder() / "towns")
         lacking = [t for t in shipped if self.store.town(t.id) is None]
-        done = {t.id: "unchanged" for t in shipped} | {t.id: self.store.put_town(t) for t in lacking}
+        done = {t.id: "unchanged" for t in shipped} | {
+            t.id: self.store.put_town(t) for t in lacking
+        }
         report = self.import_firms(data_folder() / "sample" / "enterprises.csv", progress=progress)
         return InitReport(done, report.batch)
 
@@ -156,7 +161,9 @@ class Service:
         names = tuple(f"{f.name}（{f.firm_id}）" for f in found)
         if not names:
             raise NotFoundError(f"没有找到企业“{text}”。请核对名称，或先用 zyz-match import 导入。")
-        raise NotFoundError(f"“{text}”对应多家企业，请写全名称或编号：{'、'.join(names)}。", details=names)
+        raise NotFoundError(
+            f"“{text}”对应多家企业，请写全名称或编号：{'、'.join(names)}。", details=names
+        )
 
     # ranking -------------------------------------------------------------------------------
 

@@ -1,0 +1,52 @@
+# zyz-match: `make run` and `make test` need python3 (>= 3.11) with venv, and make. Nothing else.
+ROOT := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
+export PYTHONUTF8 := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run serve test lint bench bench-quick lock dist clean
+
+help: ## 显示本帮助
+	@cd "$(ROOT)" && sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/p' Makefile | expand -t 20
+
+run: $(ROOT).venv/run.done ## 建好环境，对随附专业镇和样例企业出清单，写到 out/
+	@cd "$(ROOT)" && $(BIN)/python -m zyz_match run --out out
+
+serve: $(ROOT).venv/run.done ## 在本机启动接口，文档在 http://127.0.0.1:8000/docs
+	@cd "$(ROOT)" && $(BIN)/python -m zyz_match serve
+
+test: $(ROOT).venv/dev.done ## 跑全部默认测试，并打印分支覆盖率
+	@cd "$(ROOT)" && $(BIN)/python -m pytest -n 2 --cov --cov-branch --cov-report=term --cov-fail-under=90
+
+lint: $(ROOT).venv/dev.done ## ruff 与 mypy --strict
+	@cd "$(ROOT)" && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: $(ROOT).venv/dev.done ## 速度对比（合成语料，十万家企业），打印与同类软件的比值
+	@cd "$(ROOT)" && $(BIN)/python tests/benchmarks/bench_ranking.py
+
+lock: ## 重新锁定依赖（需要 uv）
+	@cd "$(ROOT)" && uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 \
+	  --no-emit-index-url --no-header -q -o requirements/run.lock
+	@cd "$(ROOT)" && uv pip compile pyproject.toml --group dev --generate-hashes --universal --python-version 3.11 \
+	  --no-emit-index-url --no-header -q -o requirements/dev.lock
+
+dist: $(ROOT).venv/dev.done ## 打包 wheel 到 dist/
+	@cd "$(ROOT)" && $(BIN)/python -m build --wheel --no-isolation --outdir dist
+
+clean: ## 删除环境与产物（不动数据目录 .zyz）
+	@cd "$(ROOT)" && rm -rf .venv out dist
+
+$(ROOT).venv/bin/python:
+	@cd "$(ROOT)" && $(PYTHON) -m venv .venv
+
+$(ROOT).venv/run.done: $(ROOT)requirements/run.lock $(ROOT)pyproject.toml | $(ROOT).venv/bin/python
+	@echo "安装运行环境（首次约半分钟）……"
+	@cd "$(ROOT)" && $(INSTALL) -r requirements/run.lock
+	@cd "$(ROOT)" && $(BIN)/python tools/link_source.py && touch .venv/run.done
+
+$(ROOT).venv/dev.done: $(ROOT)requirements/dev.lock $(ROOT)pyproject.toml | $(ROOT).venv/bin/python
+	@echo "安装开发环境……"
+	@cd "$(ROOT)" && $(INSTALL) -r requirements/dev.lock
+	@cd "$(ROOT)" && $(BIN)/python tools/link_source.py && touch .venv/dev.done .venv/run.done

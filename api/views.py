@@ -1,0 +1,180 @@
+"""Domain objects as what the door answers: units in the names, missing is null, no contacts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from zyz_match.domain import (
+    Contribution,
+    Explanation,
+    Firm,
+    Match,
+    Shortlist,
+    Similar,
+    Town,
+    TownFit,
+)
+from zyz_match.profiles import town_to
+
+View = dict[str, Any]
+
+
+def answer(
+    content: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A JSON answer, written by orjson."""
+    return Response(
+        orjson.dumps(content, option=orjson.OPT_UTC_Z | orjson.OPT_SERIALIZE_NUMPY),
+        status_code=status,
+        headers=dict(headers or {}),
+        media_type="application/json",
+    )
+
+
+def town_ref(town: Town) -> View:
+    """A town's id and name."""
+    return {"id": town.id, "name": town.name}
+
+
+def town_summary(town: Town) -> View:
+    """A town in a list."""
+    return {
+        **town_ref(town),
+        "province": town.province or None,
+        "city": town.city or None,
+        "county": town.county or None,
+        "level": town.level or None,
+        "sector": town.sector or None,
+        "segments": len(town.chain),
+    }
+
+
+def town_profile(town: Town) -> View:
+    """A town as it may be put back."""
+    return town_to(town)
+
+
+def firm_summary(firm: Firm) -> View:
+    """A firm in a list."""
+    return {
+        "firm_id": firm.firm_id,
+        "name": firm.name,
+        "uscc": firm.uscc or None,
+        "stock_code": firm.stock_code or None,
+        "status": firm.status or None,
+        "province": firm.province or None,
+        "city": firm.city or None,
+        "county": firm.county or None,
+        "industry": firm.industry or None,
+        "industry_text": firm.industry_text or None,
+        "capital_10k_cny": firm.capital,
+        "founded": firm.founded,
+        "size": firm.size or None,
+        "employees": firm.employees,
+        "marks": list(firm.marks),
+        "listing": firm.listing or None,
+        "revenue_10k_cny": firm.revenue,
+        "patents": firm.patents,
+    }
+
+
+def firm_detail(firm: Firm) -> View:
+    """A firm with all its fields."""
+    return {
+        **firm_summary(firm),
+        "standing": firm.standing.value,
+        "division": firm.division or None,
+        "address": firm.address or None,
+        "capital_text": firm.capital_text or None,
+        "capital_paid_10k_cny": firm.capital_paid,
+        "kind": firm.kind or None,
+        "scope": firm.scope or None,
+        "products": [p for p in firm.products.split("；") if p],
+        "website": firm.website or None,
+        "former_names": list(firm.former_names),
+        "source": firm.source or None,
+    }
+
+
+def _contribution(part: Contribution) -> View:
+    return {
+        "name": part.name,
+        "label": part.label,
+        "part": part.part,
+        "points": part.points,
+        "max_points": part.maximum,
+        "value": part.value,
+        "evidence": list(part.evidence),
+        "missing": part.missing or None,
+    }
+
+
+def match_view(match: Match, *, reasons: bool) -> View:
+    """One firm on a list, with the parts of its score when asked for."""
+    return {
+        "rank": match.rank,
+        "score": match.score,
+        "fit": match.fit,
+        "propensity": match.propensity,
+        "confidence": match.confidence,
+        "reason": match.reason,
+        "segment": match.segment or None,
+        "flags": list(match.flags),
+        "firm": firm_summary(match.firm),
+        "contributions": [_contribution(c) for c in match.contributions] if reasons else None,
+    }
+
+
+def match_page(shortlist: Shortlist, next_cursor: str | None, *, reasons: bool) -> View:
+    """One page of a town's list."""
+    return {
+        "town": town_ref(shortlist.town),
+        "items": [match_view(m, reasons=reasons) for m in shortlist.matches],
+        "next_cursor": next_cursor,
+        "pool": shortlist.pool,
+        "total": shortlist.total,
+        "model": shortlist.model,
+        "data": shortlist.data,
+        "shortlist_id": shortlist.id or None,
+        "notes": list(shortlist.notes),
+    }
+
+
+def explanation(found: Explanation) -> View:
+    """Where one firm stands for a town."""
+    return {
+        "town": town_ref(found.town),
+        "firm": firm_summary(found.firm),
+        "rank": found.rank,
+        "pool": found.pool,
+        "excluded": found.excluded or None,
+        "match": match_view(found.match, reasons=True) if found.match else None,
+        "holds_back": list(found.holds_back),
+        "would_change": list(found.would_change),
+    }
+
+
+def town_fits(firm: Firm, fits: Sequence[TownFit], *, reasons: bool) -> View:
+    """The best towns for a firm."""
+    items = [
+        {"rank": f.rank, "town": town_ref(f.town), "match": match_view(f.match, reasons=reasons)}
+        for f in fits
+    ]
+    return {"firm": firm_summary(firm), "items": items}
+
+
+def similars(firm: Firm, found: Sequence[Similar]) -> View:
+    """Firms most like a firm."""
+    items = [
+        {
+            "rank": s.rank,
+            "similarity": s.similarity,
+            "shared": list(s.shared),
+            "same_industry": s.same_industry or None,
+            "firm": firm_summary(s.firm),
+        }
+        for s in found
+    ]
+    return {"firm": firm_summary(firm), "items": items}

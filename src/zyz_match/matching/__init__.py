@@ -1,0 +1,1 @@
+"""Wing 1, the mathematics: opens no file, no database, no network."""

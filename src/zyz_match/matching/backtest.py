@@ -1,0 +1,99 @@
+"""Rank every town of a data set and hold the lists against its truth, beside plain baselines."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from zyz_match.domain import Col, Town
+from zyz_match.matching.baselines import baselines
+from zyz_match.matching.index import Index, top_k
+from zyz_match.matching.metrics import Interval, Scored, bootstrap, score_run
+from zyz_match.matching.model import Model
+from zyz_match.matching.ranking import MODEL, candidates
+
+OURS = "zyz-match"
+RunRow = tuple[str, str, int, float]  # town id, firm id, rank, score
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One method's result; `ndcg_gain` and `recall_gain` are ours minus it, paired by town."""
+
+    name: str
+    ndcg10: Interval
+    recall50: Interval
+    ndcg_gain: Interval | None
+    recall_gain: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestReport:
+    """The lists, and where there is a truth the comparison (ours first)."""
+
+    run: list[RunRow]
+    towns: int
+    judged: int
+    rows: list[Row]
+
+
+def backtest(
+    frame: pd.DataFrame,
+    towns: Sequence[Town],
+    events: pd.DataFrame,
+    existing: Mapping[str, Collection[str]],
+    truth: Mapping[str, Mapping[str, float]],
+    *,
+    k: int = 100,
+    model: Model = MODEL,
+    compare: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> BacktestReport:
+    """Fit on the firms, rank all towns (those with a truth where there is one), compare."""
+    asked = [t for t in towns if t.id in truth] if truth else list(towns)
+    index = Index().fit(frame, events)
+    run: list[RunRow] = []
+    ids = index.frame[Col.FIRM_ID].tolist()
+    for done, town in enumerate(asked):
+        progress(done, len(asked))
+        total = model.score(town, index).total
+        allowed = candidates(index, town, existing.get(town.id, ()))
+        best = top_k(total, allowed, k)
+        run += [(town.id, ids[row], i + 1, float(total[row])) for i, row in enumerate(best)]
+    progress(len(asked), len(asked))
+    rows = _rows(index, asked, events, existing, truth, run, k) if truth and compare else []
+    return BacktestReport(run, len(asked), len(truth), rows)
+
+
+def _rows(
+    index: Index,
+    towns: Sequence[Town],
+    events: pd.DataFrame,
+    existing: Mapping[str, Collection[str]],
+    truth: Mapping[str, Mapping[str, float]],
+    run: list[RunRow],
+    k: int,
+) -> list[Row]:
+    ids = index.frame[Col.FIRM_ID].to_numpy()
+    lists: dict[str, list[str]] = {}
+    for town_id, firm_id, _, _ in run:
+        lists.setdefault(town_id, []).append(firm_id)
+    ours = score_run(OURS, truth, lists)
+    allowed = [candidates(index, t, existing.get(t.id, ())) for t in towns]
+    others = [
+        score_run(
+            name, truth,
+            {t.id: list(ids[top_k(s, m, k)]) for t, s, m in zip(towns, scores, allowed, strict=True)},
+        )
+        for name, scores in baselines(index.frame, towns, events).items()
+    ]  # fmt: skip
+    return [_row(ours, None), *(_row(o, ours) for o in others)]
+
+
+def _row(scored: Scored, ours: Scored | None) -> Row:
+    gains = (
+        (None, None)
+        if ours is None
+        else (bootstrap(ours.ndcg10 - scored.ndcg10), bootstrap(ours.recall50 - scored.recall50))
+    )
+    return Row(scored.name, bootstrap(scored.ndcg10), bootstrap(scored.recall50), *gains)

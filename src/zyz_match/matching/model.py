@@ -1,0 +1,63 @@
+"""The model weighs the components; a score is the sum of its contributions, exactly.
+
+Without leads the weights are the prior below. Each live component gives at most its share of 100
+points; a component that a town or a pool cannot be compared by is left out for all firms alike.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from zyz_match.domain import Town
+from zyz_match.matching.index import Index
+from zyz_match.matching.query import Query, prepare
+from zyz_match.matching.similarity import Compared, compare
+
+# Text 1 : .25 : .5 : .75 (words, terms, latent, peers) is flat around its best on listed firms
+# (docs/quality.md); structure and propensity are set by judgement until there are outcomes.
+PRIOR: Mapping[str, float] = {
+    "words": 26.0, "terms": 6.5, "latent": 13.0, "peers": 19.5, "industry": 10.0, "place": 3.0,
+    "marks": 4.0, "capacity": 3.0, "activity": 4.0, "region": 7.0, "sector": 4.0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Every firm of an index scored for one town."""
+
+    query: Query
+    parts: list[Compared]
+    points: npt.NDArray[np.float64]  # (parts,) what each part can give; sums to 100
+    total: npt.NDArray[np.float64]  # (firms,) sum over parts of points x value
+
+    def contribution(self, part: int, row: int) -> float:
+        """Points of one part for one firm."""
+        return float(self.points[part] * np.float64(self.parts[part].values[row]))
+
+    def confidence(self, row: int) -> float:
+        """Share of the points whose data the firm has, in [0, 1]."""
+        known = sum(
+            p for p, part in zip(self.points, self.parts, strict=True) if not part.missing[row]
+        )
+        return min(1.0, float(known) / 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Weights of the components, under a version name."""
+
+    weights: Mapping[str, float] = field(default_factory=lambda: dict(PRIOR))
+    version: str = "prior-1"
+
+    def score(self, town: Town, index: Index) -> Scores:
+        """Score every firm of an index for a town."""
+        query = prepare(town, index.features.words_)
+        parts = [c for c in compare(query, index) if self.weights[c.component.name] > 0]
+        raw = np.array([self.weights[c.component.name] for c in parts], dtype=np.float64)
+        points = 100 * raw / raw.sum() if len(raw) else raw
+        total = np.zeros(len(index), dtype=np.float64)
+        for share, part in zip(points, parts, strict=True):
+            total += share * part.values.astype(np.float64)
+        return Scores(query, parts, points, total)

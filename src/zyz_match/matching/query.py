@@ -1,0 +1,73 @@
+"""A town as a query: its weighted terms, industry targets and place, ready for an index."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from zyz_match.domain import Need, Role, Town
+from zyz_match.matching.features import Floats, WordFeatures
+from zyz_match.region import Division, Divisions
+
+PRODUCTS = "主导产品"  # the segment of terms that come from the products, not from the chain
+# a town's products say what it is; its chain says what would complete it, most of all its gaps
+ROLE_WEIGHT: dict[Role, float] = {"core": 0.5, "upstream": 0.3, "downstream": 0.3, "support": 0.2}
+NEED_WEIGHT: dict[Need | None, float] = {"missing": 1.6, "weak": 1.3, None: 1.0, "present": 0.5}
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One weighted term of a town and the chain segment it belongs to."""
+
+    text: str
+    weight: float
+    segment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One industry (GB/T code or free tag) a town looks for."""
+
+    code: str
+    weight: float
+    segment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A town prepared for one index's words."""
+
+    town: Town
+    terms: tuple[Term, ...]
+    columns: npt.NDArray[np.int64]  # n-grams asked for
+    weights: Floats  # and their weights
+    targets: tuple[Target, ...]
+    place: Division | None
+
+
+def prepare(town: Town, words: WordFeatures) -> Query:
+    """The query of a town; terms whose n-grams no firm uses stay listed but weigh nothing."""
+    terms, targets = tuple(_terms(town)), tuple(_targets(town))
+    columns, weights = words.query((t.text, t.weight) for t in terms)
+    place = Divisions.shipped().place(town.province, town.city, town.county, "")
+    return Query(town, terms, columns, weights, targets, place)
+
+
+def _terms(town: Town) -> Iterable[Term]:
+    mean = sum(p.weight for p in town.products) / max(1, len(town.products))
+    for product in town.products:
+        yield Term(product.term, product.weight / mean, PRODUCTS)
+    for segment in town.chain:
+        weight = ROLE_WEIGHT[segment.role] * NEED_WEIGHT[segment.need]
+        for term in segment.terms:
+            yield Term(term, weight, segment.segment)
+
+
+def _targets(town: Town) -> Iterable[Target]:
+    for code in town.industries:
+        yield Target(code, 1.0, PRODUCTS)
+    for segment in town.chain:
+        weight = min(1.0, 1.6 * ROLE_WEIGHT[segment.role] * NEED_WEIGHT[segment.need])
+        for code in segment.industries:
+            yield Target(code, weight, segment.segment)

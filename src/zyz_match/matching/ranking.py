@@ -1,0 +1,353 @@
+"""Filter, take the top k, spread over the chain, explain."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from zyz_match.domain import (
+    MARKS,
+    Col,
+    Explanation,
+    Filters,
+    Firm,
+    Match,
+    Shortlist,
+    Similar,
+    Standing,
+    Town,
+    TownFit,
+)  # fmt: skip
+from zyz_match.errors import InputError
+from zyz_match.firms import firm_from_row
+from zyz_match.industry import IndustryTree
+from zyz_match.matching.evidence import Explainer, shared_words
+from zyz_match.matching.index import Index, Mask, top_k
+from zyz_match.matching.model import Model, Scores
+from zyz_match.matching.query import PRODUCTS
+from zyz_match.matching.whatif import holds_back, would_change
+from zyz_match.region import Divisions
+from zyz_match.text import normalise
+
+HEAD = 300  # firms among which a diversified list chooses, at least
+MODEL = Model()
+
+
+def rank(
+    index: Index,
+    town: Town,
+    *,
+    k: int,
+    filters: Filters | None = None,
+    existing: Collection[str] = (),
+    diversify: bool = False,
+    after: tuple[float, str] | None = None,
+    model: Model = MODEL,
+) -> Shortlist:
+    """The k best candidates of a town, best first, ties by firm id, each explained.
+
+    `existing` are firm ids that are in the town already; `after` is (score, firm_id) of the last
+    match of the page before. Raises InputError for a filter word that nobody knows.
+    """
+    filters = filters or Filters()
+    scores = model.score(town, index)
+    allowed = candidates(index, town, existing) & filter_mask(index, filters)
+    best = top_k(scores.total, allowed, len(index))
+    start = _start(index, scores, best, after)
+    explainer = Explainer(index, scores)
+    rows = best[start:]
+    if diversify:
+        rows = _spread(explainer, town, rows[: max(HEAD, 10 * k)], k)
+    ranks = {int(r): i + 1 for i, r in enumerate(best)}
+    matches = _matches(index, scores, explainer, [int(r) for r in rows[:k]], ranks)
+    return Shortlist(
+        town, matches, len(best), len(index), filters, model.version, index.stamp,
+        notes=_notes(scores, matches, len(best)),
+    )  # fmt: skip
+
+
+def _start(
+    index: Index, scores: Scores, best: npt.NDArray[np.int64], after: tuple[float, str] | None
+) -> int:
+    if after is None:
+        return 0
+    score, firm_id = after
+    totals = scores.total[best]
+    ids = index.frame[Col.FIRM_ID].to_numpy()[best]
+    return int(((totals > score) | ((totals == score) & (ids <= firm_id))).sum())
+
+
+def _matches(
+    index: Index, scores: Scores, explainer: Explainer, rows: list[int], ranks: Mapping[int, int]
+) -> tuple[Match, ...]:
+    if not rows:
+        return ()
+    records = index.frame.iloc[rows].to_dict("records")
+    firms = [firm_from_row(r) for r in records]
+    return tuple(
+        Match(
+            rank=ranks[row],
+            firm=firm,
+            score=float(scores.total[row]),
+            fit=sum(c.points for c in found.contributions if c.part == "fit"),
+            propensity=sum(c.points for c in found.contributions if c.part == "propensity"),
+            confidence=scores.confidence(row),
+            reason=found.reason,
+            segment=found.segment,
+            flags=_flags(firm),
+            contributions=found.contributions,
+        )
+        for row, firm, found in zip(rows, firms, explainer.explain(rows, firms), strict=True)
+    )
+
+
+def _flags(firm: Firm) -> tuple[str, ...]:
+    flags = []
+    if firm.standing is Standing.ABNORMAL:
+        flags.append(f"登记状态：{firm.status or '异常'}")
+    if firm.standing is Standing.UNKNOWN:
+        flags.append("登记状态未知，请先核实")
+    if not firm.scope and not firm.products:
+        flags.append("缺经营范围和主营产品")
+    return tuple(flags)
+
+
+def _notes(scores: Scores, matches: Sequence[Match], pool: int) -> tuple[str, ...]:
+    notes = []
+    if not scores.parts:
+        notes.append("专业镇画像中没有可比较的内容，请补充产品、产业链或行业代码。")
+    elif not len(scores.query.columns):
+        notes.append("没有一家企业的文本出现该镇的产品或环节用词，名次只反映行业、区位等其他信息。")
+    if not pool:
+        notes.append("没有符合条件的企业，请放宽筛选条件或导入更多企业。")
+    if matches and all(m.confidence < 0.5 for m in matches):
+        notes.append("名单中企业的已知信息不足一半，名次仅供初筛。")
+    return tuple(notes)
+
+
+# who may be listed ---------------------------------------------------------------------------
+
+
+def excluded_because(index: Index, town: Town, row: int, existing: Collection[str] = ()) -> str:
+    """Chinese: why a firm can never be on a town's list, "" when it can."""
+    record = index.frame.iloc[row]
+    if not index.active[row]:
+        return f"登记状态为“{record[Col.STATUS]}”，不再列为招商对象。"
+    if record[Col.FIRM_ID] in town.anchors or record[Col.FIRM_ID] in existing:
+        return "企业已在该专业镇，不列为招商对象。"
+    for word in town.exclude_regions:
+        if _within(index, (word,))[row]:
+            return f"企业注册在“{word}”，该镇不把本区域企业列为招商对象。"
+    return ""
+
+
+def candidates(index: Index, town: Town, existing: Collection[str] = ()) -> Mask:
+    """Firms that may be listed for a town: active, not there already, not of an excluded region."""
+    ids = {*town.anchors, *existing} & index.row_of.keys()
+    allowed = index.active.copy()
+    allowed[[index.row_of[i] for i in ids]] = False
+    if town.exclude_regions:
+        allowed &= ~_within(index, town.exclude_regions)
+    return allowed
+
+
+def _within(index: Index, words: Sequence[str]) -> Mask:
+    """Firms registered in one of the regions: by division, else by the word as written."""
+    places = Divisions.shipped()
+    found = [places.find(w) for w in words]
+    inside = np.array(
+        [
+            any(d and code and places.contains(d.code, code) for d in found)
+            for code in index.divisions
+        ],
+        dtype=bool,
+    )
+    by_word = index.frame[Col.PROVINCE].isin(words) | index.frame[Col.CITY].isin(words)
+    return np.asarray(inside[index.division_of] | by_word.to_numpy(bool))
+
+
+def filter_mask(index: Index, filters: Filters) -> Mask:
+    """Firms that pass all filters; a number filter passes only firms whose number is known."""
+    frame = index.frame
+    mask: Mask = np.ones(len(frame), dtype=bool)
+    if filters.provinces or filters.cities:
+        _known_places((*filters.provinces, *filters.cities), index)
+    for words in (filters.provinces, filters.cities):
+        if words:
+            mask &= _within(index, words)
+    if filters.industries:
+        mask &= _in_industries(index, filters.industries)
+    for column, low, high in (
+        (Col.CAPITAL, filters.capital_min, filters.capital_max),
+        (Col.EMPLOYEES, filters.employees_min, filters.employees_max),
+    ):
+        values = frame[column].to_numpy(np.float64)
+        if low is not None:
+            mask &= values >= low
+        if high is not None:
+            mask &= values <= high
+    if filters.marks:
+        unknown = sorted(set(filters.marks) - set(MARKS))
+        if unknown:
+            raise InputError(f"不认识的资质：{'、'.join(unknown)}。可用：{'、'.join(MARKS)}。")
+        mask &= _any_of(frame[Col.MARKS].tolist(), filters.marks)
+    if filters.listed is not None:
+        mask &= (frame[Col.STOCK_CODE] != "").to_numpy(bool) == filters.listed
+    if filters.statuses:
+        mask &= frame[Col.STATUS].isin(filters.statuses).to_numpy(bool)
+    if filters.text:
+        mask &= _with_text(index, normalise(filters.text).lower())
+    return mask
+
+
+def _known_places(words: Sequence[str], index: Index) -> None:
+    written = {*index.frame[Col.PROVINCE], *index.frame[Col.CITY]}
+    unknown = [w for w in words if w not in written and Divisions.shipped().find(w) is None]
+    if unknown:
+        raise InputError(f"不认识的地区：{'、'.join(unknown)}。请写全称，如“浙江省”“晋城市”。")
+
+
+def _in_industries(index: Index, asked: Sequence[str]) -> Mask:
+    tree = IndustryTree.shipped()
+    codes = {a: tree.find(a) for a in asked}
+    unknown = [a for a, c in codes.items() if c is None and a not in index.industries]
+    if unknown:
+        raise InputError(
+            f"不认识的行业：{'、'.join(unknown)}。请写国标行业代码或名称，如“3391”“黑色金属铸造”。"
+        )
+    wanted = {*asked, *(c for c in codes.values() if c)}
+    inside = [
+        label in wanted or (label in tree and not wanted.isdisjoint(tree.ancestors(label)))
+        for label in index.industries
+    ]
+    return np.asarray(np.array(inside, dtype=bool)[index.industry_of])
+
+
+def _any_of(texts: Sequence[str], wanted: Collection[str]) -> Mask:
+    passing = {t: not set(t.split("；")).isdisjoint(wanted) for t in set(texts)}
+    return np.array([passing[t] for t in texts], dtype=bool)
+
+
+def _with_text(index: Index, text: str) -> Mask:
+    frame = index.frame
+    mask: Mask = np.zeros(len(frame), dtype=bool)
+    for column in (Col.NAME, Col.SCOPE, Col.PRODUCTS):
+        mask |= np.array([text in value.lower() for value in frame[column]], dtype=bool)
+    return mask
+
+
+# spread over the chain -----------------------------------------------------------------------
+
+
+def _spread(
+    explainer: Explainer, town: Town, rows: npt.NDArray[np.int64], k: int
+) -> npt.NDArray[np.int64]:
+    """Best firms segment by segment in turn, needy segments first; rest by score.
+
+    A town whose segments are all known to be present gets the plain order.
+    """
+    order = sorted(
+        (s for s in town.chain if s.need != "present"),
+        key=lambda s: ("missing", "weak", None).index(s.need),
+    )
+    names = [s.segment for s in order] or [PRODUCTS]
+    queues: dict[str, list[int]] = {name: [] for name in names}
+    for row, segment in zip(rows, explainer.segments([int(r) for r in rows]), strict=True):
+        if segment in queues:
+            queues[segment].append(int(row))
+    taken: list[int] = []
+    while len(taken) < k and any(queues.values()):
+        for name in names:
+            if queues[name] and len(taken) < k:
+                taken.append(queues[name].pop(0))
+    chosen = set(taken)
+    rest = [int(r) for r in rows if int(r) not in chosen]
+    picked = {*taken, *rest[: max(0, k - len(taken))]}
+    return np.array([int(r) for r in rows if int(r) in picked], dtype=np.int64)
+
+
+# one firm ------------------------------------------------------------------------------------
+
+
+def explain(
+    index: Index, town: Town, firm: Firm, existing: Collection[str] = (), *, model: Model = MODEL
+) -> Explanation:
+    """Where a firm stands among all candidates of a town, and why it stands no higher."""
+    row = index.row_of[firm.firm_id]
+    scores = model.score(town, index)
+    allowed = candidates(index, town, existing)
+    pool = int(allowed.sum())
+    reason = excluded_because(index, town, row, existing)
+    if reason:
+        return Explanation(town, None, firm, None, pool, reason)
+    best = top_k(scores.total, allowed, len(index))
+    ranks = {int(r): i + 1 for i, r in enumerate(best)}
+    explainer = Explainer(index, scores)
+    (match,) = _matches(index, scores, explainer, [row], ranks)
+    return Explanation(
+        town, match, firm, ranks[row], pool, "",
+        holds_back(scores, match, row, best), would_change(scores, match, row, best),
+    )  # fmt: skip
+
+
+def towns_for(
+    index: Index,
+    firm: Firm,
+    towns: Sequence[Town],
+    existing: Mapping[str, Collection[str]],
+    k: int,
+    *,
+    model: Model = MODEL,
+) -> list[TownFit]:
+    """The k best towns of a firm, by its rank on each town's own list, then by score.
+
+    Scores of two towns are not on one scale; ranks in the same pool are. Towns that the firm is
+    excluded from are left out.
+    """
+    row = index.row_of[firm.firm_id]
+    found = []
+    for town in towns:
+        allowed = candidates(index, town, existing.get(town.id, ()))
+        if not allowed[row]:
+            continue
+        scores = model.score(town, index)
+        ahead = scores.total > scores.total[row]
+        ahead[:row] |= scores.total[:row] == scores.total[row]
+        place = 1 + int((ahead & allowed).sum())
+        found.append((place, -float(scores.total[row]), town, scores))
+    found.sort(key=lambda x: (x[0], x[1], x[2].id))
+    return [
+        TownFit(
+            town, i + 1, _matches(index, scores, Explainer(index, scores), [row], {row: place})[0]
+        )
+        for i, (place, _, town, scores) in enumerate(found[:k])
+    ]
+
+
+def similar(
+    index: Index, seeds: Sequence[Firm], k: int, filters: Filters | None = None
+) -> list[Similar]:
+    """Firms whose text lies nearest to the given ones (latent cosine), with what they share."""
+    rows = [index.row_of[s.firm_id] for s in seeds]
+    near = index.latent_scores(index.latent_mean(rows)).astype(np.float64)
+    allowed = index.active & filter_mask(index, filters or Filters())
+    allowed[rows] = False
+    best = [int(r) for r in top_k(near, allowed & (near > 0), k)]
+    frame = index.frame.iloc[rows]
+    firms = [firm_from_row(r) for r in index.frame.iloc[best].to_dict("records")]
+    return [
+        Similar(
+            i + 1, firm, min(1.0, float(near[row])), shared_words(index, frame, firm),
+            _common_industry(firm, seeds),
+        )
+        for i, (row, firm) in enumerate(zip(best, firms, strict=True))
+    ]  # fmt: skip
+
+
+def _common_industry(firm: Firm, seeds: Sequence[Firm]) -> str:
+    tree = IndustryTree.shipped()
+    if firm.industry not in tree:
+        return ""
+    others = [set(tree.ancestors(s.industry)) for s in seeds if s.industry in tree]
+    common = next((a for a in tree.ancestors(firm.industry) if any(a in o for o in others)), None)
+    return tree.name(common) if common is not None else ""

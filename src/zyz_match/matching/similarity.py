@@ -1,0 +1,160 @@
+"""COMPONENTS: each compares one town with every firm of a pool.
+
+A component gives one number a firm, NaN where the firm's data are missing, or None where the town
+or the pool has nothing to compare. The numbers are brought to [0, 1] by the best firm of the pool;
+a missing one takes the neutral value: the pool's mean, or 0 for a record that can only add.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from zyz_match.matching.index import Index, top_k
+from zyz_match.matching.query import Query
+
+Values = npt.NDArray[np.floating]
+SEEDS = 8  # best firms by text whose common direction defines the peers
+NEAR_KM = 1000.0  # distance at which place has lost 1 - 1/e of its value
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One row of the table: what it is called, which part it belongs to, how it is computed."""
+
+    name: str
+    label: str
+    part: Literal["fit", "propensity"]
+    neutral: Literal["mean", "zero"]
+    compare: Callable[[Query, Index, Mapping[str, Values]], Values | None]
+
+
+def _words(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
+    if not len(query.columns):
+        return None
+    return index.word_scores(query.columns, query.weights)
+
+
+def _terms(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
+    """Sum over the terms a firm's text covers of weight x ln(1 + (n - df + .5) / (df + .5))."""
+    if not len(query.columns):
+        return None
+    out = np.zeros(len(index), dtype=np.float32)
+    for term in query.terms:
+        columns = index.features.words_.columns_of(term.text)
+        if columns is None:
+            continue
+        rows = index.holding_all(columns)
+        if len(rows):
+            df = len(rows)
+            out[rows] += np.float32(term.weight * np.log1p((len(index) - df + 0.5) / (df + 0.5)))
+    return out
+
+
+def _latent(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
+    if not len(query.columns):
+        return None
+    return np.maximum(index.latent_scores(index.latent_query(query.columns, query.weights)), 0)
+
+
+def _peers(query: Query, index: Index, earlier: Mapping[str, Values]) -> Values | None:
+    """Latent similarity to the town's anchors and to the firms whose text fits it best."""
+    seeds = seed_rows(query, index, earlier)
+    if not len(seeds):
+        return None
+    return np.maximum(index.latent_scores(index.latent_mean(seeds)), 0)
+
+
+def seed_rows(query: Query, index: Index, values: Mapping[str, Values]) -> npt.NDArray[np.int64]:
+    """Rows of the firms that define the peers: anchors first, then the best by text."""
+    if "words" not in values or "latent" not in values:
+        return np.empty(0, dtype=np.int64)
+    by_text = values["words"].astype(np.float64) + 0.5 * values["latent"]
+    anchors = [index.row_of[a] for a in query.town.anchors if a in index.row_of]
+    best = top_k(by_text, index.active & (by_text > 0), SEEDS)
+    return np.unique(np.concatenate([best, np.array(anchors, dtype=np.int64)]))
+
+
+def _industry(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
+    if not query.targets:
+        return None
+    table = np.max(
+        [index.industry_nearness(t.code) * np.float32(t.weight) for t in query.targets], axis=0
+    )
+    values = table[index.industry_of]
+    return values if np.nanmax(values, initial=0.0) > 0 else None
+
+
+def _place(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
+    if query.place is None:
+        return None
+    return np.asarray(np.exp(-index.distances(query.place) / NEAR_KM))[index.division_of]
+
+
+def _capacity(_query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
+    return index.structure["capacity"]
+
+
+def _marks(_query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
+    return index.structure["marks"]
+
+
+def _activity(_query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
+    return index.events.activity()
+
+
+def _region(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
+    return index.events.presence("region", query.town.regions)
+
+
+def _sector(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
+    return index.events.presence("industry", query.town.industries)
+
+
+COMPONENTS: tuple[Component, ...] = (
+    Component("words", "主营词匹配", "fit", "mean", _words),
+    Component("terms", "链条词条覆盖", "fit", "mean", _terms),
+    Component("latent", "语义相近", "fit", "mean", _latent),
+    Component("peers", "与最匹配企业同类", "fit", "mean", _peers),
+    Component("industry", "行业相近", "fit", "mean", _industry),
+    Component("place", "区位", "fit", "mean", _place),
+    Component("marks", "创新资质", "fit", "zero", _marks),
+    Component("capacity", "规模实力", "propensity", "mean", _capacity),
+    Component("activity", "近期扩张", "propensity", "zero", _activity),
+    Component("region", "曾投资本地", "propensity", "zero", _region),
+    Component("sector", "曾投资本行业", "propensity", "zero", _sector),
+)
+TEXT = frozenset({"words", "terms", "latent", "peers"})
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One component over a pool: values in [0, 1] with the neutral filled in, and who lacks it."""
+
+    component: Component
+    values: npt.NDArray[np.float32]
+    missing: npt.NDArray[np.bool_]
+
+
+def compare(query: Query, index: Index) -> list[Compared]:
+    """All components that can be compared for this town and pool, in the table's order."""
+    done: dict[str, Values] = {}
+    result = []
+    for component in COMPONENTS:
+        raw = component.compare(query, index, done)
+        if raw is None:
+            continue
+        missing = np.isnan(raw)
+        known = raw[index.active & ~missing]
+        top = float(known.max(initial=0.0))
+        if top <= 0:
+            continue
+        neutral = float(known.mean()) / top if component.neutral == "mean" else 0.0
+        values = np.where(missing, neutral, np.clip(raw / top, 0.0, 1.0)).astype(np.float32)
+        if component.name in TEXT:
+            missing = ~index.has_text
+        done[component.name] = values
+        result.append(Compared(component, values, missing))
+    return result

@@ -1,0 +1,335 @@
+"""A raw table becomes the typed firm table, column by column, and a schema has the last word."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import pandas as pd
+import pandera.pandas as pa
+
+from zyz_match.domain import MARKS, NUMBER_COLUMNS, Col, Standing
+from zyz_match.industry import IndustryTree
+from zyz_match.region import Divisions
+from zyz_match.storage import values
+from zyz_match.storage.cells import Notes, clean_column, parse_column, plain
+from zyz_match.storage.columns import NOT_MATCHED, Field, find_field, split_unit
+from zyz_match.storage.raw import RawTable
+from zyz_match.text import name_key, normalise, same_name
+
+_GUESSED = "“{h}”有 {n} 行没有写明单位，按万元计；如不是万元，请在列名中写明，如“{h}（元）”"
+_LATIN_COMMA = re.compile(r"[;；\n\t|]+|(?<![A-Za-z.])[,，、]+")
+
+
+@dataclass(slots=True)
+class Draft:
+    """A firm table in the making."""
+
+    raw: RawTable
+    fields: dict[int, Field]  # column position -> what it means
+    notes: Notes
+    columns: dict[Col, list[str] | list[float]] = field(default_factory=dict)
+    written: list[str] = field(default_factory=list)  # the firm's id as the file writes it
+
+    def positions(self, target: object, *, marks: bool | None = None) -> list[int]:
+        """Columns of a target, those that speak first first."""
+        found = [
+            i for i, f in self.fields.items()
+            if f.target == target and (marks is None or bool(f.mark) == marks)
+        ]  # fmt: skip
+        return sorted(found, key=lambda i: (self.fields[i].rank, i))
+
+    def cleaned(self, position: int, *, lines: bool = False) -> list[str]:
+        """One column without missing-marks and loose spaces."""
+        return clean_column(
+            self.raw.columns[position], self.raw.headers[position], self.notes, lines=lines
+        )
+
+    def pick(self, target: Col, *, lines: bool = False) -> tuple[list[str], str]:
+        """The first non-empty cell of a target's columns in each row, and the first header."""
+        found = self.positions(target)
+        if not found:
+            return [""] * self.raw.rows, ""
+        out = self.cleaned(found[0], lines=lines)
+        for position in found[1:]:
+            other = self.cleaned(position, lines=lines)
+            out = [a or b for a, b in zip(out, other, strict=True)]
+        return out, self.raw.headers[found[0]]
+
+
+def build(raw: RawTable, fields: dict[int, Field], notes: Notes, tick: Callable[[int, int], None]) -> Draft:
+    """All columns of `Col` from a raw table; faults go to the notes."""
+    draft = Draft(raw, fields, notes)
+    for row, fault in raw.faults.items():
+        notes.reject(row, fault)
+    steps = (_names, _texts, _codes, _standing, _money, _counts, _founded, _industry, _places, _marks, _keys)
+    for number, step in enumerate(steps, start=1):
+        step(draft)
+        tick(number, len(steps))
+    return draft
+
+
+def _names(draft: Draft) -> None:
+    found, _ = draft.pick(Col.NAME)
+    for row, name in enumerate(found):
+        if name.startswith(NOT_MATCHED):
+            draft.notes.reject(row, "查询平台未匹配到相关企业；请核对企业名称后重新查询")
+    draft.columns[Col.NAME] = plain(found)
+
+
+def _texts(draft: Draft) -> None:
+    for col in (Col.STATUS, Col.KIND, Col.SCOPE, Col.WEBSITE, Col.LISTING, Col.SOURCE):
+        draft.columns[col] = plain(draft.pick(col)[0])
+    size, header = draft.pick(Col.SIZE)
+    draft.columns[Col.SIZE] = parse_column(plain(size), _size, "", header, draft.notes)
+    products, header = draft.pick(Col.PRODUCTS, lines=True)
+    draft.columns[Col.PRODUCTS] = parse_column(plain(products), _products, "", header, draft.notes)
+    former, header = draft.pick(Col.FORMER_NAMES, lines=True)
+    draft.columns[Col.FORMER_NAMES] = parse_column(plain(former), _former, "", header, draft.notes)
+
+
+def _size(text: str) -> str:
+    sizes = [s for s in ("大型", "中型", "小型", "微型") if s in text]
+    return sizes[0] if len(sizes) == 1 else text
+
+
+def _products(text: str) -> str:
+    return "；".join(values.split_list(text, ";；、|\n\t"))
+
+
+def _former(text: str) -> str:
+    parts = (p.strip() for p in _LATIN_COMMA.split(text))
+    return "；".join(dict.fromkeys(p for p in parts if not values.is_missing(p)))
+
+
+def _codes(draft: Draft) -> None:
+    found, header = draft.pick(Col.USCC)
+    draft.columns[Col.USCC] = parse_column(found, values.parse_uscc, "", header, draft.notes)
+    found, header = draft.pick(Col.STOCK_CODE)
+    none = ("", "")
+    parsed = parse_column(found, values.parse_stock_code, none, header, draft.notes)
+    draft.columns[Col.STOCK_CODE] = [code for code, _ in parsed]
+    _remarks(draft, (r for _, r in parsed), header)
+
+
+def _remarks(draft: Draft, remarks: "Sequence[str] | object", header: str) -> None:
+    for remark in remarks:  # type: ignore[attr-defined]
+        if remark:
+            draft.notes.remark(f"“{header}”有 {{n}} 行：{remark}")
+
+
+def _standing(draft: Draft) -> None:
+    words = draft.columns[Col.STATUS]
+    known = {w: values.parse_status(str(w)) if w else Standing.UNKNOWN for w in set(words)}
+    for word in words:
+        if word and known[word] is Standing.UNKNOWN:
+            draft.notes.remark("有 {n} 行的登记状态不认识，按“未知”处理", example=str(word))
+    draft.columns[Col.STANDING] = [known[w].value for w in words]
+
+
+# numbers ----------------------------------------------------------------------------------------
+
+
+def _money(draft: Draft) -> None:
+    written: list[str] = []
+    for col in (Col.CAPITAL, Col.CAPITAL_PAID, Col.REVENUE):
+        texts, header = draft.pick(col)
+        if col is Col.CAPITAL:
+            original, _ = draft.pick(Col.CAPITAL_TEXT)
+            written = [a or b for a, b in zip(plain(original), plain(texts), strict=True)]
+            draft.columns[Col.CAPITAL_TEXT] = list(written)
+            if not header:
+                texts, header = original, "注册资本"
+        draft.columns[col] = _money_column(draft, texts, header, col)
+
+
+def _money_column(draft: Draft, texts: list[str], header: str, col: Col) -> list[float]:
+    unit, currency = values.header_unit(split_unit(header)[1])
+    if header.strip().lower() == col.value:
+        unit = 1e4  # our own column name: its unit is fixed
+    guessed: set[str] = set()
+    foreign: set[str] = set()
+
+    def parse(text: str) -> float:
+        try:
+            value, guess = values.parse_money(text, unit, currency)
+        except values.UnknownCurrency:
+            foreign.add(text)
+            return math.nan
+        if guess:
+            guessed.add(text)
+        return value
+
+    out = parse_column(texts, parse, math.nan, header, draft.notes)
+    for text in texts if guessed or foreign else ():
+        if text in guessed:
+            draft.notes.remark(_GUESSED.replace("{h}", header))
+        elif text in foreign:
+            draft.notes.remark(f"“{header}”有 {{n}} 行的币种没有汇率，金额按缺失处理", example=text)
+    return out
+
+
+def _counts(draft: Draft) -> None:
+    for col in (Col.EMPLOYEES, Col.PATENTS):
+        texts, header = draft.pick(col)
+        parsed = parse_column(texts, values.parse_count, math.nan, header, draft.notes)
+        draft.columns[col] = parsed
+
+
+def _founded(draft: Draft) -> None:
+    texts, header = draft.pick(Col.FOUNDED)
+    today = date.today() + timedelta(days=1)  # a file may come from a zone ahead of ours
+    parsed = parse_column(
+        [t if any(c.isdigit() for c in t) or "年" in t else "" if "至" in t else t for t in texts],
+        lambda t: values.parse_date(t, today), ("", ""), header, draft.notes,
+    )  # fmt: skip
+    draft.columns[Col.FOUNDED] = [found for found, _ in parsed]
+    _remarks(draft, (r for _, r in parsed), header)
+
+
+# industry and place -----------------------------------------------------------------------------
+
+
+def _industry(draft: Draft) -> None:
+    found = draft.positions(Col.INDUSTRY_TEXT)
+    if not found:
+        draft.columns[Col.INDUSTRY] = [""] * draft.raw.rows
+        draft.columns[Col.INDUSTRY_TEXT] = [""] * draft.raw.rows
+        return
+    tree = IndustryTree.shipped()
+    known: dict[tuple[str, ...], tuple[str, str]] = {}
+    out = []
+    for words in zip(*(plain(draft.cleaned(p)) for p in found), strict=True):
+        if words not in known:
+            code = next((c for w in words if w and (c := tree.find(w))), "")
+            known[words] = (code, next((w for w in words if w), ""))
+        out.append(known[words])
+    draft.columns[Col.INDUSTRY] = [code for code, _ in out]
+    draft.columns[Col.INDUSTRY_TEXT] = [text for _, text in out]
+
+
+def _places(draft: Draft) -> None:
+    words = [plain(draft.pick(c)[0]) for c in (Col.PROVINCE, Col.CITY, Col.COUNTY, Col.ADDRESS)]
+    divisions = Divisions.shipped()
+    known: dict[tuple[str, str, str, str], tuple[str, str, str, str]] = {}
+    out = []
+    for province, city, county, address in zip(*words, strict=True):
+        key = (province, city, county, "" if city and county else address)
+        if key not in known:
+            known[key] = _place(divisions, *key)
+        out.append(known[key])
+    for at, col in enumerate((Col.PROVINCE, Col.CITY, Col.COUNTY, Col.DIVISION)):
+        draft.columns[col] = [o[at] for o in out]
+    draft.columns[Col.ADDRESS] = words[3]
+
+
+def _place(
+    divisions: Divisions, province: str, city: str, county: str, address: str
+) -> tuple[str, str, str, str]:
+    """Official province, city, county and code; words that name no division stay as written."""
+    if not (province or city or county or address):
+        return "", "", "", ""
+    found = divisions.place(province, city, county, address)
+    if found is None:
+        return province, city, county, ""
+    path = divisions.path(found.code)
+    official = [d.name for d in path] if path and not isinstance(path[0], str) else list(path)
+    named = [*official, "", "", ""][:3]
+    return named[0] or province, named[1] or city, named[2] or county, found.code
+
+
+# marks and keys ---------------------------------------------------------------------------------
+
+
+def _marks(draft: Draft) -> None:
+    free = [plain(draft.cleaned(p)) for p in draft.positions(Col.MARKS, marks=False)]
+    yes_no = [(p, plain(draft.cleaned(p))) for p in draft.positions(Col.MARKS, marks=True)]
+    known: dict[tuple[str, ...], str] = {}
+
+    def resolve(cells: tuple[str, ...]) -> str:
+        found = {m for text in cells[: len(free)] for m in values.find_marks(text)}
+        for (position, _), text in zip(yes_no, cells[len(free) :], strict=True):
+            if values.says_yes(text):
+                found |= set(values.find_marks(text)) or {draft.fields[position].mark}
+        return "；".join(m for m in MARKS if m in found)
+
+    columns = [*free, *(c for _, c in yes_no)]
+    out = []
+    for cells in zip(*columns, strict=True) if columns else [()] * draft.raw.rows:
+        if cells not in known:
+            known[cells] = resolve(cells)
+        out.append(known[cells])
+    draft.columns[Col.MARKS] = out
+
+
+def _keys(draft: Draft) -> None:
+    """Firm key: 统一社会信用代码, else 证券代码, else the file's own id, else the name's key."""
+    names = [str(n) for n in draft.columns[Col.NAME]]
+    own = draft.positions(Col.FIRM_ID)
+    given = plain(draft.cleaned(own[0])) if own else [""] * len(names)
+    codes = [str(u or s) for u, s in zip(draft.columns[Col.USCC], draft.columns[Col.STOCK_CODE], strict=True)]
+    plain_keys = [name_key(n) if n and not (c or g) else "" for n, c, g in zip(names, codes, given, strict=True)]
+    apart = _apart(names, plain_keys)
+    keys = [c or g or apart.get(n, k) for c, g, k, n in zip(codes, given, plain_keys, names, strict=True)]
+    draft.columns[Col.FIRM_ID] = keys
+    draft.written = [g or c or n for g, c, n in zip(given, codes, names, strict=True)]
+    for row, key in enumerate(keys):
+        if not key and row not in draft.notes.reasons:
+            draft.notes.reject(row, "没有企业名称，也没有统一社会信用代码或证券代码，无法识别是哪家企业")
+
+
+def _apart(names: list[str], keys: list[str]) -> dict[str, str]:
+    """Keys that keep case and spaces, for names that only those tell from one another."""
+    spelt: dict[str, dict[str, str]] = {}
+    if len({k for k in keys if k}) == len({n for n, k in zip(names, keys, strict=True) if k}):
+        return {}
+    for name, key in zip(names, keys, strict=True):
+        if key:
+            spelt.setdefault(key, {})[name] = same_name(name)
+    return {
+        name: same
+        for variants in spelt.values() if len(set(variants.values())) > 1
+        for name, same in variants.items()
+    }  # fmt: skip
+
+
+# the frame --------------------------------------------------------------------------------------
+
+
+def _schema() -> pa.DataFrameSchema:
+    columns: dict[str, pa.Column] = {}
+    for col in Col:
+        checks = [pa.Check.ge(0), pa.Check.le(values.LARGEST_MONEY)] if col in NUMBER_COLUMNS else []
+        if col is Col.STANDING:
+            checks = [pa.Check.isin([s.value for s in Standing])]
+        if col is Col.FOUNDED:
+            checks = [pa.Check.str_matches(r"^(\d{4}-\d\d-\d\d)?$")]
+        if col is Col.FIRM_ID:
+            checks = [pa.Check.str_length(min_value=1)]
+        number = col in NUMBER_COLUMNS
+        columns[col.value] = pa.Column(
+            "float64" if number else "str", checks, nullable=number, unique=col is Col.FIRM_ID
+        )
+    return pa.DataFrameSchema(columns, strict=True, ordered=True)
+
+
+def frame_of(columns: dict[Col, list[str] | list[float]]) -> pd.DataFrame:
+    """The columns of `Col`, in its order, with their types."""
+    return pd.DataFrame(
+        {c.value: pd.Series(columns[c], dtype="float64" if c in NUMBER_COLUMNS else "str") for c in Col}
+    )
+
+
+def check(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same frame, once its types, ranges and the uniqueness of its ids are certain."""
+    return _schema().validate(frame)
+
+
+def meanings(headers: Sequence[str]) -> dict[int, Field]:
+    """What each column means; columns without a meaning are left out."""
+    found = ((i, find_field(h)) for i, h in enumerate(headers))
+    return {i: f for i, f in found if f is not None}
+
+
+__all__ = ["Draft", "build", "check", "frame_of", "meanings", "normalise"]

@@ -1,0 +1,7 @@
+"""The history of the tables; `HEAD` is the newest revision."""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+HEAD = "0001"
+VERSION_TABLE = "zyz_version"

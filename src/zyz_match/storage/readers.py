@@ -1,0 +1,172 @@
+"""Firm tables in: any export of the registries, any plain table, as one typed frame or one error."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+
+from zyz_match.domain import Col
+from zyz_match.errors import FileError
+from zyz_match.storage import contacts, duplicates, firm_frame, rejects
+from zyz_match.storage.cells import Notes, plain
+from zyz_match.storage.columns import ColumnMapping, Field, find_field, is_ignored
+from zyz_match.storage.raw import RawTable, load
+from zyz_match.storage.rejects import write_rejects
+from zyz_match.storage.sheets import Sheet, best_sheet, open_book
+
+__all__ = ["ColumnMapping", "FirmFile", "read_firms", "write_rejects"]
+
+Tick = Callable[[int, int], None]
+_SAMPLES = 3
+_LOADED = 40  # per cent of the work done once the cells are in memory
+_KEY_COLUMNS = (Col.NAME, Col.USCC, Col.STOCK_CODE)
+
+
+@dataclass(frozen=True, slots=True)
+class FirmFile:
+    """A firm table as it was read: the firms, and everything the reader of the file should know."""
+
+    frame: pd.DataFrame  # the columns of Col, one row a firm
+    contacts: pd.DataFrame  # firm_id, kind (phone | mail | person), value
+    rejects: pd.DataFrame  # 行号, 原因, the columns of the file
+    mapping: tuple[ColumnMapping, ...]  # every column of the file, in its order
+    unknown: tuple[str, ...]  # headers that we do not know
+    ignored: tuple[str, ...]  # headers that we know and do not need
+    file_name: str
+    file_hash: str  # sha256 of the file's bytes
+    sheet: str  # "" for files without sheets
+    charset: str  # "" for workbooks
+    header_row: int  # as a spreadsheet counts; 0 for JSON lines
+    rows: int  # data rows read, blank ones not counted
+    duplicates: int  # rows that were merged into an earlier row of the same firm
+    warnings: tuple[str, ...]  # Chinese
+    written_ids: dict[str, str] = field(default_factory=dict)  # firm_id -> as the file writes it
+
+    @property
+    def reject_share(self) -> float:
+        """Share of the data rows that were rejected, in [0, 1]."""
+        return len(self.rejects) / self.rows if self.rows else 0.0
+
+
+def read_firms(path: Path, *, progress: Tick | None = None) -> FirmFile:
+    """Read a firm table of any supported kind.
+
+    `progress` is called with per cent done and 100. Raises FileError for a file that is no firm
+    table; rows that cannot be believed are in `rejects`, never silently dropped or changed.
+    """
+    tick = progress or (lambda done, total: None)
+    path = Path(path)
+    tick(0, 100)
+    with open_book(path) as book:
+        sheet, header_index = best_sheet(book)
+        _check_header(sheet, header_index, book.name)
+        raw = load(sheet, header_index, book.name)
+        name, digest = book.name, book.hash
+    if raw.escaped:
+        for column in raw.columns:
+            column[:] = [rejects.unescape(c) for c in column]
+    tick(_LOADED, 100)
+    found = _firms(raw, lambda done, total: tick(_LOADED + (99 - _LOADED) * done // total, 100))
+    tick(100, 100)
+    return replace(
+        found, file_name=name, file_hash=digest, sheet=sheet.name, charset=sheet.charset,
+        header_row=sheet.first + header_index, warnings=(*_about(sheet, raw), *found.warnings),
+    )  # fmt: skip
+
+
+def _check_header(sheet: Sheet, header_index: int, name: str) -> None:
+    head = sheet.head()
+    if not any(c.strip() for row in head for c in row):
+        raise FileError(f"“{name}”是空表，没有任何内容。请重新导出。")
+    header = head[header_index]
+    if any(f.target in _KEY_COLUMNS for f in map(find_field, header) if f):
+        return
+    seen = "、".join(dict.fromkeys(c.strip()[:20] for c in header if c.strip())) or "（空）"
+    raise FileError(
+        f"“{name}”里找不到企业名称列。前十行中最像表头的一行是：{seen[:300]}。"
+        "表头须在前十行内，至少有“企业名称”（或公司名称、系统匹配企业名称）、“统一社会信用代码”、“证券代码”之一。",
+        details=tuple(dict.fromkeys(c.strip() for c in header if c.strip())),
+    )
+
+
+def _firms(raw: RawTable, tick: Tick) -> FirmFile:
+    notes = Notes()
+    fields = _first_of_repeated(firm_frame.meanings(raw.headers), raw)
+    contacts.check(raw, fields, notes)
+    draft = firm_frame.build(raw, fields, notes, tick)
+    frame = firm_frame.frame_of(draft.columns)
+    kept = frame.drop(index=sorted(notes.reasons))
+    merged = duplicates.merge(kept)
+    for row, (first, differing) in merged.refused.items():
+        notes.reject(
+            row,
+            f"与第 {raw.numbers[first]} 行是同一家企业，但{'、'.join(differing)}不同；请核对后只留一行",
+        )
+    kept = kept.drop(index=[*merged.into, *merged.refused])
+    for at, changes in merged.changes.items():
+        kept.loc[at, [c.value for c in changes]] = list(changes.values())
+    ids = _owners(kept, merged)
+    written = {i: draft.written[row] for row, i in reversed(ids.items())}
+    ignored = tuple(h for h in raw.headers if find_field(h) is None and is_ignored(h))
+    unknown = (h for i, h in enumerate(raw.headers) if h and i not in fields and h not in ignored)
+    return FirmFile(
+        frame=firm_frame.check(kept.reset_index(drop=True)),
+        contacts=contacts.collect(raw, fields, ids),
+        rejects=rejects.table(raw, notes),
+        mapping=tuple(_mapping(raw, fields)),
+        unknown=tuple(unknown),
+        ignored=ignored,
+        file_name="", file_hash="", sheet="", charset="", header_row=0,
+        rows=raw.rows,
+        duplicates=len(merged.into),
+        warnings=(*_shared_targets(raw, fields), *notes.lines()),
+        written_ids=written,
+    )  # fmt: skip
+
+
+def _first_of_repeated(fields: dict[int, Field], raw: RawTable) -> dict[int, Field]:
+    """Of a header that stands there twice, word for word, only the first column counts."""
+    again = {
+        i for i, h in enumerate(raw.headers)
+        if any(h.startswith(f"{r} (") and h != r for r in raw.repeated)
+    }  # fmt: skip
+    return {i: f for i, f in fields.items() if i not in again}
+
+
+def _owners(kept: pd.DataFrame, merged: duplicates.Merged) -> dict[int, str]:
+    """Row position -> firm_id, for kept rows and for those that went into them."""
+    ids = {int(at): str(i) for at, i in zip(kept.index, kept[Col.FIRM_ID], strict=True)}
+    return ids | {at: ids[first] for at, first in merged.into.items() if first in ids}
+
+
+def _mapping(raw: RawTable, fields: dict[int, Field]) -> Sequence[ColumnMapping]:
+    out = []
+    for position, header in enumerate(raw.headers):
+        target = fields[position].target if position in fields else None
+        personal = target is not None and not isinstance(target, Col)
+        cells = [] if personal else [c for c in raw.columns[position][:200] if c.strip()]
+        samples = tuple(s[:60] for s in dict.fromkeys(plain(cells)))[:_SAMPLES]
+        out.append(ColumnMapping(header, target, samples))
+    return out
+
+
+def _shared_targets(raw: RawTable, fields: dict[int, Field]) -> list[str]:
+    """A remark for each meaning that several columns have with equal right."""
+    groups: dict[Field, list[str]] = {}
+    for position, meaning in fields.items():
+        if isinstance(meaning.target, Col) and meaning.target is not Col.MARKS:
+            groups.setdefault(meaning, []).append(raw.headers[position])
+    return [
+        f"{'、'.join(f'“{h}”' for h in headers)}含义相同，每行取第一个非空的值"
+        for headers in groups.values() if len(headers) > 1
+    ]  # fmt: skip
+
+
+def _about(sheet: Sheet, raw: RawTable) -> list[str]:
+    out = [f"表头“{h}”重复，只用第一列" for h in raw.repeated]
+    if sheet.merged > 1:
+        out.append(f"工作表“{sheet.name}”有 {sheet.merged} 处合并单元格，只有左上角的一格有值，其余按空处理")
+    if sheet.hidden:
+        out.append(f"读取的是隐藏的工作表“{sheet.name}”")
+    return out

@@ -1,0 +1,57 @@
+"""Rejected rows: shown with their reasons, written as CSV, mended, and sent again."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from zyz_match.outputs import write_bytes
+from zyz_match.storage.cells import Notes, plain
+from zyz_match.storage.columns import REASON, ROW_NUMBER, header_key
+from zyz_match.storage.raw import RawTable
+
+_RISKY = re.compile("^'*[=+\\-@\t\r＝＋－＠]")
+_ESCAPED = re.compile("^'+[=+\\-@\t\r＝＋－＠]")
+_OURS = frozenset({ROW_NUMBER, REASON})
+
+
+def escape(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula; `unescape` gives the text back."""
+    return f"'{text}" if _RISKY.match(text) else text
+
+
+def unescape(text: str) -> str:
+    """What `escape` was given."""
+    return text[1:] if _ESCAPED.match(text) else text
+
+
+def table(raw: RawTable, notes: Notes) -> pd.DataFrame:
+    """行号, 原因, then the rows as they were read."""
+    rows = sorted(notes.reasons)
+    columns = {
+        ROW_NUMBER: pd.Series([raw.numbers[r] for r in rows], dtype="int64"),
+        REASON: pd.Series(["；".join(dict.fromkeys(notes.reasons[r])) for r in rows], dtype="str"),
+    }
+    for header, cells in zip(raw.headers, raw.columns, strict=True):
+        if header_key(header) not in _OURS:
+            columns[header] = pd.Series(plain([cells[r] for r in rows]), dtype="str")
+    return pd.DataFrame(columns)
+
+
+def write_rejects(rejects: pd.DataFrame, path: Path) -> None:
+    """Write rejected rows as CSV (UTF-8 with BOM) that opens in Excel and can be sent again.
+
+    Text that a spreadsheet would take for a formula gets a leading apostrophe. Raises
+    StorageError when the file cannot be written; an older file is then left as it was.
+    """
+    safe = rejects.copy()
+    for name in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[name]):
+            safe[name] = [escape(_encodable(str(v))) for v in safe[name]]
+    safe.columns = pd.Index([escape(_encodable(str(c))) for c in safe.columns])
+    text = safe.to_csv(index=False, lineterminator="\r\n")
+    write_bytes(path, b"\xef\xbb\xbf" + text.encode("utf-8"))
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "�")
