@@ -1,6 +1,5 @@
 """What a route asks for."""
 
-from importlib.metadata import version
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Path, Query, Request
@@ -69,7 +68,7 @@ def town_of(body: TownBody, town_id: str) -> Town:
     """The town that a body describes under the id of the path."""
     if body.id not in (None, town_id):
         raise Refusal(
-            422, "id_mismatch", f"请求体的 id“{body.id}”与路径的“{town_id}”不同，请改成一致或去掉。",
+            422, "id_mismatch", f"请求体的 id“{body.id}”与路径的“{town_id}”不同，请改成一致。",
             errors=[{"detail": "id 与路径不一致。", "pointer": "/id"}],
         )  # fmt: skip
     return town_from({**body.model_dump(exclude_unset=True), "id": town_id})

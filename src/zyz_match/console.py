@@ -98,7 +98,11 @@ def show_table(
     for column in columns:
         justify: Literal["right", "left"] = "right" if column.right else "left"
         table.add_column(
-            column.heading, justify=justify, no_wrap=column.whole, style=column.style, overflow="fold"
+            column.heading,
+            justify=justify,
+            no_wrap=column.whole,
+            style=column.style,
+            overflow="fold",
         )
     for row in rows:
         table.add_row(*(Text(clean(cell)) for cell in row))
@@ -139,7 +143,10 @@ class Meter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         self._timer.cancel()
         self._timer.join()

@@ -92,8 +92,8 @@ class IndustryTree:
         Accepts a code of any level with or without its section letter (``C``, ``33``, ``C3391``,
         ``3391.0``), a name of any level (signs, spaces, full or half width and a final 业 do not
         matter), both together (``C3391 黑色金属铸造``) and a path
-        (``制造业-金属制品业-铸造及其他金属制品制造``), of which the deepest part that resolves counts,
-        the first of several equally deep.
+        (``制造业-金属制品业-黑色金属铸造``), of which the deepest part that resolves counts, the
+        first of several equally deep.
 
         A name that occurs at two levels means the deeper one. Where code and name disagree the name
         wins, because registries still print codes of the 2011 edition beside names. Digits alone

@@ -10,7 +10,8 @@ from zyz_match.matching.baselines import baselines
 from zyz_match.matching.index import Index, top_k
 from zyz_match.matching.metrics import Interval, Scored, bootstrap, score_run
 from zyz_match.matching.model import Model
-from zyz_match.matching.ranking import MODEL, candidates
+from zyz_match.matching.pool import candidates
+from zyz_match.matching.ranking import MODEL
 
 OURS = "zyz-match"
 RunRow = tuple[str, str, int, float]  # town id, firm id, rank, score
@@ -80,14 +81,14 @@ def _rows(
         lists.setdefault(town_id, []).append(firm_id)
     ours = score_run(OURS, truth, lists)
     allowed = [candidates(index, t, existing.get(t.id, ())) for t in towns]
-    others = [
-        score_run(
-            name, truth,
-            {t.id: list(ids[top_k(s, m, k)]) for t, s, m in zip(towns, scores, allowed, strict=True)},
-        )
-        for name, scores in baselines(index.frame, towns, events).items()
-    ]  # fmt: skip
-    return [_row(ours, None), *(_row(o, ours) for o in others)]
+    rows = [_row(ours, None)]
+    for name, scores in baselines(index.frame, towns, events).items():
+        plain = {
+            town.id: list(ids[top_k(s, mask, k)])
+            for town, s, mask in zip(towns, scores, allowed, strict=True)
+        }
+        rows.append(_row(score_run(name, truth, plain), ours))
+    return rows
 
 
 def _row(scored: Scored, ours: Scored | None) -> Row:

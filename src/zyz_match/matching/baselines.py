@@ -68,7 +68,7 @@ def _counts(frame: pd.DataFrame, towns: Sequence[Town], events: pd.DataFrame) ->
 
     def per_firm(rows: pd.DataFrame) -> npt.NDArray[np.float64]:
         counts = rows["firm_id"].value_counts()
-        return ids.map(counts).fillna(0).to_numpy(np.float64)
+        return np.asarray(ids.map(counts).fillna(0), dtype=np.float64)
 
     total = per_firm(deals)
     tie = 1e-6 * np.log1p(total)

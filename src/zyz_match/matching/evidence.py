@@ -9,26 +9,24 @@ import pandas as pd
 from scipy import sparse
 
 from zyz_match.domain import ROLE_NAMES, Col, Contribution, Firm
-from zyz_match.industry import IndustryTree
 from zyz_match.matching.features import phrases, term_phrases
 from zyz_match.matching.index import Index
 from zyz_match.matching.model import Scores
 from zyz_match.matching.query import PRODUCTS, Target, Term
 from zyz_match.matching.similarity import Compared, seed_rows
+from zyz_match.matching.wording import (
+    WordMatch,
+    capacity_lines,
+    industry,
+    industry_name,
+    latent_lines,
+    mark_lines,
+    missing_line,
+    relation,
+)  # fmt: skip
 from zyz_match.region import Divisions
 
 SHOWN_TERMS = 3
-LEVEL_WORDS = {4: "同小类", 3: "同中类", 2: "同大类", 1: "同门类"}
-
-
-@dataclass(frozen=True, slots=True)
-class WordMatch:
-    """A profile term and the firm's own phrase that answers it best."""
-
-    term: Term
-    phrase: str  # "" when the n-grams are scattered over the text
-    weight: float  # the term's share of the firm's word score
-    whole: bool  # the term stands in the phrase, or the phrase in the term
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +73,12 @@ class Explainer:
         lines: dict[str, Callable[[], tuple[str, ...]]] = {
             "words": lambda: tuple(self._word_line(m) for m in matches),
             "terms": lambda: self._term_lines(row),
-            "latent": lambda: _latent_lines(matches),
+            "latent": lambda: latent_lines(matches),
             "peers": lambda: self._peer_lines(row),
             "industry": lambda: self._industry_lines(firm, target),
             "place": lambda: self._place_lines(row),
-            "marks": lambda: _mark_lines(firm),
-            "capacity": lambda: _capacity_lines(firm),
+            "marks": lambda: mark_lines(firm),
+            "capacity": lambda: capacity_lines(firm),
             "activity": lambda: self._activity_lines(row),
             "region": lambda: (f"有在{'、'.join(self.query.town.regions)}的投资记录",),
             "sector": lambda: ("有在本行业的投资记录",),
@@ -106,7 +104,7 @@ class Explainer:
             maximum=float(self.scores.points[i]),
             value=None if missing else float(part.values[row]),
             evidence=lines() if known and points > 0 else (),
-            missing=_missing_line(component.name, component.neutral) if missing else "",
+            missing=missing_line(component.name, component.neutral) if missing else "",
         )
 
     # words ---------------------------------------------------------------------------------
@@ -130,7 +128,7 @@ class Explainer:
 
     def _segment_size(self, segment: str) -> float:
         """Weight a segment has in the query, so that a long segment wins nothing by length."""
-        return sum(t.weight for t in self.query.terms if t.segment == segment) ** 0.5
+        return float(sum(t.weight for t in self.query.terms if t.segment == segment) ** 0.5)
 
     def _matches(self, firm: Firm, by_term: list[float]) -> list[WordMatch]:
         own = list(dict.fromkeys(phrases(firm.scope, firm.products, firm.name)))
@@ -217,9 +215,9 @@ class Explainer:
             return ()
         target, near = best
         return (
-            f"企业行业 {_industry(firm.industry or firm.industry_text)}，"
-            f"对照 {_industry(target.code)}（{self._segment_words(target.segment)}），"
-            f"{_relation(firm.industry, target.code)}，相近度 {near:.2f}",
+            f"企业行业 {industry(firm.industry or firm.industry_text)}，"
+            f"对照 {industry(target.code)}（{self._segment_words(target.segment)}），"
+            f"{relation(firm.industry, target.code)}，相近度 {near:.2f}",
         )
 
     def _km(self, row: int) -> float | None:
@@ -257,13 +255,10 @@ class Explainer:
             link = f"，对应{self._segment_words(segment)}环节" if segment else ""
             told.append(f"主营{said}{link}")
         if target is not None and target[1] >= 0.5:
-            told.append(
-                f"行业（{_industry_name(firm.industry or firm.industry_text)}）与目标行业{_relation(firm.industry, target[0].code)}"
-            )
+            own_name = industry_name(firm.industry or firm.industry_text)
+            told.append(f"行业（{own_name}）与目标行业{relation(firm.industry, target[0].code)}")
         if firm.marks:
-            told.append(
-                f"{firm.marks[0]}企业" if not firm.marks[0].endswith("企业") else firm.marks[0]
-            )
+            told.append(firm.marks[0].removesuffix("企业") + "企业")
         if firm.stock_code:
             told.append(f"上市公司（{firm.stock_code}）")
         names = {c.component.name: c for c in self.scores.parts}
@@ -282,64 +277,6 @@ class Explainer:
             if told
             else "没有可以说明的匹配依据，仅按已知信息的平均水平排序。"
         )
-
-
-def _latent_lines(matches: list[WordMatch]) -> tuple[str, ...]:
-    own = [m.phrase for m in matches if m.phrase]
-    return (
-        (f"整体表述相近，代表用词：{'、'.join(own)}",)
-        if own
-        else ("整体表述相近，没有直接相同的用词",)
-    )
-
-
-def _mark_lines(firm: Firm) -> tuple[str, ...]:
-    patents = () if firm.patents is None else (f"专利 {firm.patents} 件",)
-    return firm.marks + patents
-
-
-def _capacity_lines(firm: Firm) -> tuple[str, ...]:
-    known = (
-        ("注册资本", firm.capital, "万元"), ("参保人数", firm.employees, "人"),
-        ("年营业收入", firm.revenue, "万元"),
-    )  # fmt: skip
-    lines = tuple(f"{n} {v:,.0f} {u}" for n, v, u in known if v is not None)
-    return lines + ((f"上市公司 {firm.stock_code}",) if firm.stock_code else ())
-
-
-_WHAT_IS_MISSING = {
-    "words": "缺经营范围和主营产品，只按企业名称比较", "terms": "缺经营范围和主营产品，只按企业名称比较",
-    "latent": "缺经营范围和主营产品，只按企业名称比较", "peers": "缺经营范围和主营产品，只按企业名称比较",
-    "industry": "缺国标行业", "place": "缺注册地", "marks": "未见资质和专利记录",
-    "capacity": "缺注册资本、参保人数和营业收入", "activity": "未见对外投资记录",
-    "region": "未见在本地投资的记录", "sector": "未见在本行业投资的记录",
-}  # fmt: skip
-
-
-def _missing_line(name: str, neutral: str) -> str:
-    if name in ("words", "terms", "latent", "peers"):
-        return _WHAT_IS_MISSING[name]
-    how = "按全体已知企业的平均值计" if neutral == "mean" else "不加分也不减分"
-    return f"{_WHAT_IS_MISSING[name]}，{how}"
-
-
-def _industry_name(code: str) -> str:
-    tree = IndustryTree.shipped()
-    return tree.name(code) if code in tree else code
-
-
-def _industry(code: str) -> str:
-    return f"{code} {_industry_name(code)}" if code in IndustryTree.shipped() else code
-
-
-def _relation(code: str, target: str) -> str:
-    """How two industries are related, in words: the level of their lowest common ancestor."""
-    tree = IndustryTree.shipped()
-    if code not in tree or target not in tree:
-        return "标签相同"
-    other = set(tree.ancestors(target))
-    common = next((a for a in tree.ancestors(code) if a in other), None)
-    return "门类不同" if common is None else LEVEL_WORDS[tree.level(common)]
 
 
 def shared_words(index: Index, seeds: pd.DataFrame, firm: Firm, most: int = 6) -> tuple[str, ...]:

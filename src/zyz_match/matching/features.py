@@ -36,7 +36,7 @@ _LEGAL_FORM = re.compile(
 
 
 def phrases(scope: str, products: str, name: str) -> list[str]:
-    """The phrases of one firm: its products, its business scope, its name without the legal form."""
+    """The phrases of one firm: products, business scope, name without its legal form."""
     text = f"{products}；{_BOILERPLATE.sub('；', scope)}；{_LEGAL_FORM.sub('', name)}"
     return [p for p in _SEPARATOR.split(normalise(text).lower()) if p]
 
@@ -291,8 +291,8 @@ class FirmFeatures(TransformerMixin, BaseEstimator):
     def transform(self, frame: pd.DataFrame) -> sparse.csr_matrix:
         """All features of a firm table, in the order of `get_feature_names_out`."""
         words = self.words_.transform(frame)
-        latent, structure = self.latent_.transform(words), self.structure_.transform(frame)
-        return sparse.hstack([words, latent, structure], format="csr")
+        parts = (words, self.latent_.transform(words), self.structure_.transform(frame))
+        return sparse.csr_matrix(sparse.hstack([sparse.csr_matrix(p) for p in parts]))
 
     def get_feature_names_out(self, input_features: None = None) -> npt.NDArray[np.object_]:
         """Names of all columns."""

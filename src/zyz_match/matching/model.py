@@ -15,10 +15,11 @@ from zyz_match.matching.index import Index
 from zyz_match.matching.query import Query, prepare
 from zyz_match.matching.similarity import Compared, compare
 
-# Text 1 : .25 : .5 : .75 (words, terms, latent, peers) is flat around its best on listed firms
-# (docs/quality.md); structure and propensity are set by judgement until there are outcomes.
+# Text 1 : .25 : latent share : .75 (words, terms, latent, peers) is flat around its best on listed
+# firms (docs/quality.md); the latent weight is multiplied by the share that the length of the
+# profile gives it. Structure and propensity are set by judgement until there are outcomes.
 PRIOR: Mapping[str, float] = {
-    "words": 26.0, "terms": 6.5, "latent": 13.0, "peers": 19.5, "industry": 10.0, "place": 3.0,
+    "words": 26.0, "terms": 6.5, "latent": 26.0, "peers": 19.5, "industry": 10.0, "place": 3.0,
     "marks": 4.0, "capacity": 3.0, "activity": 4.0, "region": 7.0, "sector": 4.0,
 }  # fmt: skip
 
@@ -55,9 +56,12 @@ class Model:
         """Score every firm of an index for a town."""
         query = prepare(town, index.features.words_)
         parts = [c for c in compare(query, index) if self.weights[c.component.name] > 0]
-        raw = np.array([self.weights[c.component.name] for c in parts], dtype=np.float64)
+        raw = np.array([self._weight(c.component.name, query) for c in parts], dtype=np.float64)
         points = 100 * raw / raw.sum() if len(raw) else raw
         total = np.zeros(len(index), dtype=np.float64)
         for share, part in zip(points, parts, strict=True):
             total += share * part.values.astype(np.float64)
         return Scores(query, parts, points, total)
+
+    def _weight(self, name: str, query: Query) -> float:
+        return self.weights[name] * (query.latent_share if name == "latent" else 1.0)

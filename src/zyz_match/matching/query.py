@@ -45,6 +45,14 @@ class Query:
     targets: tuple[Target, ...]
     place: Division | None
 
+    @property
+    def latent_share(self) -> float:
+        """Weight of the latent similarity against the words': .25 for one term, .625 from 11 on.
+
+        A short profile says exactly what it wants; a long one only as a whole (docs/quality.md).
+        """
+        return 0.25 + 0.375 * min(1.0, (len(self.terms) - 1) / 10)
+
 
 def prepare(town: Town, words: WordFeatures) -> Query:
     """The query of a town; terms whose n-grams no firm uses stay listed but weigh nothing."""

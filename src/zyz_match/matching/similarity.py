@@ -71,7 +71,7 @@ def seed_rows(query: Query, index: Index, values: Mapping[str, Values]) -> npt.N
     """Rows of the firms that define the peers: anchors first, then the best by text."""
     if "words" not in values or "latent" not in values:
         return np.empty(0, dtype=np.int64)
-    by_text = values["words"].astype(np.float64) + 0.5 * values["latent"]
+    by_text = values["words"].astype(np.float64) + query.latent_share * values["latent"]
     anchors = [index.row_of[a] for a in query.town.anchors if a in index.row_of]
     best = top_k(by_text, index.active & (by_text > 0), SEEDS)
     return np.unique(np.concatenate([best, np.array(anchors, dtype=np.int64)]))
@@ -94,11 +94,11 @@ def _place(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values
 
 
 def _capacity(_query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
-    return index.structure["capacity"]
+    return np.asarray(index.structure["capacity"])
 
 
 def _marks(_query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
-    return index.structure["marks"]
+    return np.asarray(index.structure["marks"])
 
 
 def _activity(_query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:

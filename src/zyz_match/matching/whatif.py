@@ -39,12 +39,11 @@ def holds_back(
         loss = head - scores.contribution(i, row)
         if loss >= WORTH_TELLING:
             because = f"（{contribution.missing}）" if contribution.missing else ""
-            losses.append(
-                (
-                    loss,
-                    f"{contribution.label}得 {contribution.points:.1f} 分，名单前 {min(HEAD, len(best))} 名平均 {head:.1f} 分，少 {loss:.1f} 分{because}",
-                )
+            told = (
+                f"{contribution.label}得 {contribution.points:.1f} 分，名单前 "
+                f"{min(HEAD, len(best))} 名平均 {head:.1f} 分，少 {loss:.1f} 分{because}"
             )
+            losses.append((loss, told))
     losses.sort(key=lambda x: -x[0])
     return tuple(text for _, text in losses[:4])
 

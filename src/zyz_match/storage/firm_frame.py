@@ -11,7 +11,7 @@ import pandera.pandas as pa
 
 from zyz_match.domain import MARKS, NUMBER_COLUMNS, Col, Standing
 from zyz_match.industry import IndustryTree
-from zyz_match.region import Divisions
+from zyz_match.region import COUNTY, Divisions
 from zyz_match.storage import values
 from zyz_match.storage.cells import Notes, clean_column, parse_column, plain
 from zyz_match.storage.columns import NOT_MATCHED, Field, find_field, split_unit
@@ -219,6 +219,9 @@ def _places(draft: Draft) -> None:
         if key not in known:
             known[key] = _place(divisions, *key)
         out.append(known[key])
+        if known[key][3] and _unsettled(divisions, *known[key]):
+            left = "".join(known[key][1:3])
+            draft.notes.remark("有 {n} 行的所属城市或区县与省份矛盾，或不认识，只采用能确定的部分", example=left)
     for at, col in enumerate((Col.PROVINCE, Col.CITY, Col.COUNTY, Col.DIVISION)):
         draft.columns[col] = [o[at] for o in out]
     draft.columns[Col.ADDRESS] = words[3]
@@ -233,10 +236,19 @@ def _place(
     found = divisions.place(province, city, county, address)
     if found is None:
         return province, city, county, ""
-    path = divisions.path(found.code)
-    official = [d.name for d in path] if path and not isinstance(path[0], str) else list(path)
-    named = [*official, "", "", ""][:3]
-    return named[0] or province, named[1] or city, named[2] or county, found.code
+    official = (
+        divisions.province(found.code) or province,
+        divisions.city(found.code) or city,
+        found.name if found.level == COUNTY else county,
+    )
+    return *official, found.code
+
+
+def _unsettled(divisions: Divisions, province: str, city: str, county: str, code: str) -> bool:
+    """Whether a city or county stayed a mere word although its province was found."""
+    return bool(county and divisions[code].level != COUNTY) or bool(
+        city and divisions.city(code) != city
+    )
 
 
 # marks and keys ---------------------------------------------------------------------------------

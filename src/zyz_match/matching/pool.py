@@ -1,0 +1,120 @@
+"""Who may be listed: standing, anchors, excluded regions, and the user's filters."""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from zyz_match.domain import MARKS, Col, Filters, Town
+from zyz_match.errors import InputError
+from zyz_match.industry import IndustryTree
+from zyz_match.matching.index import Index, Mask
+from zyz_match.region import Divisions
+from zyz_match.text import normalise
+
+
+def excluded_because(index: Index, town: Town, row: int, existing: Collection[str] = ()) -> str:
+    """Chinese: why a firm can never be on a town's list, "" when it can."""
+    record = index.frame.iloc[row]
+    if not index.active[row]:
+        return f"登记状态为“{record[Col.STATUS]}”，不再列为招商对象。"
+    if record[Col.FIRM_ID] in town.anchors or record[Col.FIRM_ID] in existing:
+        return "企业已在该专业镇，不列为招商对象。"
+    for word in town.exclude_regions:
+        if _within(index, (word,))[row]:
+            return f"企业注册在“{word}”，该镇不把本区域企业列为招商对象。"
+    return ""
+
+
+def candidates(index: Index, town: Town, existing: Collection[str] = ()) -> Mask:
+    """Firms that may be listed for a town: active, not there already, not of an excluded region."""
+    ids = {*town.anchors, *existing} & index.row_of.keys()
+    allowed = index.active.copy()
+    allowed[[index.row_of[i] for i in ids]] = False
+    if town.exclude_regions:
+        allowed &= ~_within(index, town.exclude_regions)
+    return allowed
+
+
+def _within(index: Index, words: Sequence[str]) -> Mask:
+    """Firms registered in one of the regions: by division, else by the word as written."""
+    places = Divisions.shipped()
+    found = [places.find(w) for w in words]
+    inside = np.array(
+        [
+            any(d and code and places.contains(d.code, code) for d in found)
+            for code in index.divisions
+        ],
+        dtype=bool,
+    )
+    by_word = index.frame[Col.PROVINCE].isin(words) | index.frame[Col.CITY].isin(words)
+    return np.asarray(inside[index.division_of] | by_word.to_numpy(bool))
+
+
+def filter_mask(index: Index, filters: Filters) -> Mask:
+    """Firms that pass all filters; a number filter passes only firms whose number is known."""
+    frame = index.frame
+    mask: Mask = np.ones(len(frame), dtype=bool)
+    if filters.provinces or filters.cities:
+        _known_places((*filters.provinces, *filters.cities), index)
+    for words in (filters.provinces, filters.cities):
+        if words:
+            mask &= _within(index, words)
+    if filters.industries:
+        mask &= _in_industries(index, filters.industries)
+    for column, low, high in (
+        (Col.CAPITAL, filters.capital_min, filters.capital_max),
+        (Col.EMPLOYEES, filters.employees_min, filters.employees_max),
+    ):
+        values = frame[column].to_numpy(np.float64)
+        if low is not None:
+            mask &= values >= low
+        if high is not None:
+            mask &= values <= high
+    if filters.marks:
+        unknown = sorted(set(filters.marks) - set(MARKS))
+        if unknown:
+            raise InputError(f"不认识的资质：{'、'.join(unknown)}。可用：{'、'.join(MARKS)}。")
+        mask &= _any_of(frame[Col.MARKS].tolist(), filters.marks)
+    if filters.listed is not None:
+        mask &= (frame[Col.STOCK_CODE] != "").to_numpy(bool) == filters.listed
+    if filters.statuses:
+        mask &= frame[Col.STATUS].isin(filters.statuses).to_numpy(bool)
+    if filters.text:
+        mask &= _with_text(index, normalise(filters.text).lower())
+    return mask
+
+
+def _known_places(words: Sequence[str], index: Index) -> None:
+    written = {*index.frame[Col.PROVINCE], *index.frame[Col.CITY]}
+    unknown = [w for w in words if w not in written and Divisions.shipped().find(w) is None]
+    if unknown:
+        raise InputError(f"不认识的地区：{'、'.join(unknown)}。请写全称，如“浙江省”“晋城市”。")
+
+
+def _in_industries(index: Index, asked: Sequence[str]) -> Mask:
+    tree = IndustryTree.shipped()
+    codes = {a: tree.find(a) for a in asked}
+    unknown = [a for a, c in codes.items() if c is None and a not in index.industries]
+    if unknown:
+        raise InputError(
+            f"不认识的行业：{'、'.join(unknown)}。请写国标行业代码或名称，如“3391”“黑色金属铸造”。"
+        )
+    wanted = {*asked, *(c for c in codes.values() if c)}
+    inside = [
+        label in wanted or (label in tree and not wanted.isdisjoint(tree.ancestors(label)))
+        for label in index.industries
+    ]
+    return np.asarray(np.array(inside, dtype=bool)[index.industry_of])
+
+
+def _any_of(texts: Sequence[str], wanted: Collection[str]) -> Mask:
+    passing = {t: not set(t.split("；")).isdisjoint(wanted) for t in set(texts)}
+    return np.array([passing[t] for t in texts], dtype=bool)
+
+
+def _with_text(index: Index, text: str) -> Mask:
+    frame = index.frame
+    mask: Mask = np.zeros(len(frame), dtype=bool)
+    for column in (Col.NAME, Col.SCOPE, Col.PRODUCTS):
+        mask |= np.array([text in value.lower() for value in frame[column]], dtype=bool)
+    return mask

@@ -1,0 +1,220 @@
+"""One database, SQLite or PostgreSQL: opened, migrated, and read or written in transactions."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine
+
+from zyz_match.errors import InputError, StorageError
+from zyz_match.storage import faults
+from zyz_match.storage.migrations import FOLDER, HEAD, VERSION_TABLE
+from zyz_match.storage.tables import metadata
+
+WAIT_SECONDS = 10
+_WRITE_LOCK = 0x7A797A  # advisory lock of PostgreSQL: one writer at a time, as in SQLite
+
+
+class Database:
+    """Connections and transactions; every fault of the driver leaves as a StorageError."""
+
+    def __init__(self, url: URL, engine: Engine) -> None:
+        self.url = url
+        self._engine = engine
+        self._readers = engine.execution_options(**_snapshot(url))
+        self._writers = engine.execution_options(zyz_write=True)
+
+    @classmethod
+    def open(cls, text: str) -> Self:
+        """Connect, create or migrate the tables, and refuse a store of a newer version."""
+        url = parse_url(text)
+        with faults.translated(url):
+            _make_folder(url)
+            database = cls(url, _engine(url))
+            try:
+                database._migrate()
+            except BaseException:
+                database.close()
+                raise
+        return database
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent view of the store."""
+        with faults.translated(self.url), self._readers.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """All or nothing, one writer at a time."""
+        with faults.translated(self.url), self._writers.begin() as connection:
+            yield connection
+
+    def _migrate(self) -> None:
+        with _retried(self._readers.begin) as connection:
+            if _version(connection) == HEAD:
+                return
+        with _retried(self._writers.begin) as connection:
+            version = _version(connection)
+            if version != HEAD:
+                _refuse_foreign(connection, version)
+                _upgrade(connection)
+
+
+def parse_url(text: str) -> URL:
+    """The address of a store; InputError unless it is a SQLite file or a PostgreSQL database."""
+    try:
+        url = sa.make_url(text)
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise InputError(
+            "数据库地址写法不对。例：sqlite:////data/zyz.db 或 postgresql://用户:密码@主机/库名。"
+        ) from error
+    kind = url.get_backend_name()
+    if kind == "sqlite":
+        if url.database in (None, "", ":memory:"):
+            raise InputError("SQLite 数据库须是一个文件，例：sqlite:////data/zyz.db。")
+        return url.set(drivername="sqlite+pysqlite")
+    if kind in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    raise InputError(f"不支持数据库“{kind}”，只支持 sqlite 和 postgresql。")
+
+
+# engines -----------------------------------------------------------------------------------
+
+
+def _engine(url: URL) -> Engine:
+    return _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
+
+
+def _snapshot(url: URL) -> dict[str, str]:
+    """Readers see one moment; writers, who wait for each other, see what the last one left."""
+    return {} if url.get_backend_name() == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+
+
+def _make_folder(url: URL) -> None:
+    if url.get_backend_name() != "sqlite":
+        return
+    folder = Path(str(url.database)).expanduser().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"无法建立数据目录“{folder}”：{error.strerror}。"
+            "请检查路径和权限，或用 ZYZ_HOME 换一个可写的目录。"
+        ) from error
+
+
+def _sqlite(url: URL) -> Engine:
+    path = Path(str(url.database)).expanduser()
+    frozen = _on_read_only_disk(path)
+    if frozen:  # nobody can write there, so that SQLite may read without its lock files
+        url = url.set(database=f"{path.absolute().as_uri()}?mode=ro&immutable=1&uri=true")
+    else:
+        url = url.set(database=str(path))
+    engine = sa.create_engine(url, isolation_level=None, connect_args={"timeout": WAIT_SECONDS})
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {WAIT_SECONDS * 1000}")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        if not frozen:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = FULL")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get("zyz_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def _on_read_only_disk(path: Path) -> bool:
+    """Whether the file lies on a disk mounted read-only, with nothing left in its log."""
+    log = path.with_name(path.name + "-wal")
+    if not path.is_file() or not hasattr(os, "statvfs"):
+        return False
+    mounted = os.statvfs(path).f_flag & os.ST_RDONLY
+    return bool(mounted) and not (log.exists() and log.stat().st_size)
+
+
+def _postgresql(url: URL) -> Engine:
+    options = f"-c lock_timeout={WAIT_SECONDS}s -c timezone=UTC"
+    engine = sa.create_engine(
+        url,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": WAIT_SECONDS, "options": options},
+    )
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("zyz_write"):
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
+
+    return engine
+
+
+# migration ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def _retried(begin: Any) -> Iterator[Connection]:
+    """A transaction; waits while another process turns a new SQLite file into WAL mode."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            transaction = begin()
+            connection = transaction.__enter__()
+            break
+        except sa.exc.OperationalError as error:
+            if not faults.is_locked(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+    try:
+        yield connection
+    except BaseException as error:
+        transaction.__exit__(type(error), error, error.__traceback__)
+        raise
+    transaction.__exit__(None, None, None)
+
+
+def _version(connection: Connection) -> str | None:
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    rows = connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalars().all()
+    return str(rows[0]) if rows else None
+
+
+def _refuse_foreign(connection: Connection, version: str | None) -> None:
+    if version is not None and version > HEAD:
+        raise StorageError(
+            f"数据库由更新版本的 zyz-match 建立（结构版本 {version}，本版本为 {HEAD}），"
+            "已停止以免损坏数据。请升级 zyz-match 后再用。"
+        )
+    ours = set(metadata.tables) & set(sa.inspect(connection).get_table_names())
+    if version is None and ours:
+        raise StorageError(
+            f"数据库中已有不属于 zyz-match 的同名表：{'、'.join(sorted(ours))}。"
+            "请为 ZYZ_DATABASE_URL 换一个空的数据库。"
+        )
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command  # heavy, and needed on the first start only
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

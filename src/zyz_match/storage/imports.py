@@ -1,0 +1,279 @@
+"""A file of firms into the store and out again: one batch, all or nothing, undone at will."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import pandas as pd
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, RowMapping
+
+from zyz_match.domain import Col
+from zyz_match.errors import InputError, NotFoundError
+from zyz_match.storage import identity, people, rows, stamps
+from zyz_match.storage.identity import CHUNK, Known, chunks
+from zyz_match.storage.merging import merge
+from zyz_match.storage.rows import Record
+from zyz_match.storage.tables import batch, firm, firm_before
+
+Tick = Callable[[int, int], None]
+_FIRM_COLUMNS = [firm.c[c] for c in rows.COLUMNS]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What an import did; after `repeated` the counts are those of the first time."""
+
+    batch_id: str
+    created: int
+    updated: int
+    unchanged: int
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UndoResult:
+    """What taking a batch back did; kept firms were in a later file too."""
+
+    removed: int
+    restored: int
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One import as the list of imports shows it."""
+
+    batch_id: str
+    file_name: str
+    file_hash: str
+    rows: int
+    created: int
+    updated: int
+    unchanged: int
+    created_at: datetime
+    undone_at: datetime | None
+
+
+# in ----------------------------------------------------------------------------------------
+
+
+def import_firms(
+    connection: Connection,
+    frame: pd.DataFrame,
+    contacts: pd.DataFrame | None,
+    file: tuple[str, str],
+    tick: Tick,
+) -> BatchResult:
+    """Store a checked frame as one batch; `file` is its name and hash."""
+    if (earlier := _in_force(connection, file[1])) is not None:
+        return earlier
+    batch_id = _begin(connection, *file, len(frame))
+    positions, firms = _targets(connection, frame)
+    done = {"created": 0, "updated": 0, "unchanged": 0}
+    stored = 0
+    for part in chunks(positions.items(), CHUNK):
+        order = [at for _, every in part for at in every]
+        records = iter(rows.records(frame.iloc[order]))
+        news = [(firms[key], [next(records) for _ in every]) for key, every in part]
+        _store(connection, batch_id, news, done)
+        stored += len(order)
+        tick(stored, len(frame))
+    people.add(connection, batch_id, contacts, _translation(frame, positions))
+    connection.execute(sa.update(batch).where(batch.c.id == batch_id).values(done))
+    if done["created"] or done["updated"]:
+        stamps.renew(connection, stamps.FIRMS)
+    return BatchResult(str(batch_id), **done)
+
+
+def _in_force(connection: Connection, file_hash: str) -> BatchResult | None:
+    """The batch that already brought this file, unless it was undone."""
+    query = sa.select(batch).where(batch.c.file_hash == file_hash, batch.c.undone_at.is_(None))
+    found = connection.execute(query.order_by(batch.c.id.desc())).mappings().first()
+    if found is None:
+        return None
+    counts = (found["created"], found["updated"], found["unchanged"])
+    return BatchResult(str(found["id"]), *counts, repeated=True)
+
+
+def _begin(connection: Connection, file_name: str, file_hash: str, count: int) -> int:
+    values = {"file_name": file_name, "file_hash": file_hash, "rows": count}
+    statement = sa.insert(batch).values(values | {"created_at": rows.utc_now()})
+    return int(connection.execute(statement).inserted_primary_key[0])
+
+
+def _targets(
+    connection: Connection, frame: pd.DataFrame
+) -> tuple[dict[str, list[int]], dict[str, Known]]:
+    """Positions of the rows of each firm, firms in order of appearance; and the firms."""
+    keys = (frame[c].to_list() for c in (Col.FIRM_ID, Col.USCC, Col.STOCK_CODE, Col.NAME))
+    every = identity.rows_of(zip(*keys, strict=True))
+    found = identity.resolve(identity.load(connection, every), every)
+    positions: dict[str, list[int]] = {}
+    for at, known in enumerate(found):
+        positions.setdefault(known.firm_id, []).append(at)
+    return positions, {k.firm_id: k for k in found}
+
+
+def _translation(frame: pd.DataFrame, positions: dict[str, list[int]]) -> dict[str, str]:
+    """The file's ids that the store knows by another id."""
+    given = frame[Col.FIRM_ID].to_list()
+    pairs = ((given[at], key) for key, every in positions.items() for at in every)
+    return {given_id: key for given_id, key in pairs if given_id != key}
+
+
+def _store(
+    connection: Connection,
+    batch_id: int,
+    news: Sequence[tuple[Known, list[Record]]],
+    done: dict[str, int],
+) -> None:
+    """Insert what is new, merge what is known, and note what was done to each firm."""
+    moment = rows.utc_now()
+    merged = [(known, _as_one(known, several)) for known, several in news]
+    created = [rows.to_store(new, moment) for known, new in merged if not known.row_hash]
+    maybe = [n for k, n in merged if k.row_hash and rows.row_hash(n) != k.row_hash]
+    updated, before = _updates(connection, maybe, moment)
+    if created:
+        connection.execute(sa.insert(firm), created)
+    _write_updates(connection, updated)
+    _note(connection, batch_id, merged, before)
+    done["created"] += len(created)
+    done["updated"] += len(updated)
+    done["unchanged"] += len(merged) - len(created) - len(updated)
+
+
+def _as_one(known: Known, several: list[Record]) -> Record:
+    first, *rest = several
+    for record in rest:
+        first = merge(first, record)
+    first[Col.FIRM_ID] = known.firm_id
+    return first
+
+
+def _updates(
+    connection: Connection, news: Sequence[Record], moment: str
+) -> tuple[list[Record], dict[str, str]]:
+    """The firms that the new rows really change, and those firms as they were."""
+    olds = fetch(connection, [n[Col.FIRM_ID] for n in news])
+    updated, before = [], {}
+    for new in news:
+        old = olds[new[Col.FIRM_ID]]
+        merged = merge(old, new)
+        if rows.row_hash(merged) != rows.row_hash(old):
+            updated.append(rows.to_store(merged, moment))
+            before[old[Col.FIRM_ID]] = rows.to_json(old)
+    return updated, before
+
+
+def fetch(connection: Connection, firm_ids: Iterable[str]) -> dict[str, Record]:
+    """Stored firms by id, as records."""
+    found: dict[str, Record] = {}
+    for part in chunks(firm_ids):
+        query = sa.select(*_FIRM_COLUMNS).where(firm.c.firm_id.in_(part))
+        for row in connection.execute(query).mappings():
+            found[row[Col.FIRM_ID]] = dict(row)
+    return found
+
+
+def _write_updates(connection: Connection, updated: Sequence[Record]) -> None:
+    if updated:
+        statement = sa.update(firm).where(firm.c.firm_id == sa.bindparam("_key"))
+        connection.execute(statement, [r | {"_key": r[Col.FIRM_ID]} for r in updated])
+
+
+def _note(
+    connection: Connection,
+    batch_id: int,
+    merged: Sequence[tuple[Known, Record]],
+    before: dict[str, str],
+) -> None:
+    notes = []
+    for known, _ in merged:
+        old = before.get(known.firm_id)
+        action = "updated" if old else "seen" if known.row_hash else "created"
+        note = {"batch_id": batch_id, "firm_id": known.firm_id, "action": action, "before": old}
+        notes.append(note)
+    if notes:
+        connection.execute(sa.insert(firm_before), notes)
+
+
+# out ---------------------------------------------------------------------------------------
+
+
+def undo(connection: Connection, batch_id: str) -> UndoResult:
+    """Take a batch back, but for the firms that a later batch still in force spoke of.
+
+    Those are kept, and go when the later batch is undone too. Raises NotFoundError for no such
+    batch, InputError when it was undone before.
+    """
+    found = _batch(connection, batch_id)
+    number, moment = found["id"], rows.utc_now()
+    if found["undone_at"] is not None:
+        raise InputError(f"批次 {number}（{found['file_name']}）已于 {found['undone_at']} 撤销过。")
+    connection.execute(sa.update(batch).where(batch.c.id == number).values(undone_at=moment))
+    people.remove(connection, number)
+    kept = _kept(connection, number)
+    pending = sa.select(firm_before.c.batch_id.distinct()).join(batch)
+    pending = pending.where(batch.c.undone_at.is_not(None)).order_by(firm_before.c.batch_id.desc())
+    done = [_take_back(connection, n, moment) for n in connection.execute(pending).scalars().all()]
+    removed, restored = (sum(counts) for counts in zip(*done, strict=True)) if done else (0, 0)
+    if removed or restored:
+        stamps.renew(connection, stamps.FIRMS)
+    return UndoResult(removed, restored, kept)
+
+
+def _take_back(connection: Connection, number: int, moment: str) -> tuple[int, int]:
+    """Remove and restore the firms of a batch that no later batch spoke of."""
+    ours = (firm_before.c.batch_id == number) & firm_before.c.firm_id.not_in(_later(number))
+    noted = sa.select(firm_before.c.firm_id, firm_before.c.before).where(ours)
+    created = connection.execute(noted.where(firm_before.c.action == "created")).all()
+    updated = connection.execute(noted.where(firm_before.c.action == "updated")).all()
+    for part in chunks(r.firm_id for r in created):
+        connection.execute(sa.delete(firm).where(firm.c.firm_id.in_(part)))
+    for images in chunks(r.before for r in updated):
+        _write_updates(connection, [rows.to_store(rows.from_json(i), moment) for i in images])
+    connection.execute(sa.delete(firm_before).where(ours))
+    return len(created), len(updated)
+
+
+def _batch(connection: Connection, batch_id: str) -> RowMapping:
+    number = int(batch_id) if batch_id.isascii() and batch_id.isdecimal() else 0
+    found = None
+    if 0 < number < 2**31:
+        found = connection.execute(sa.select(batch).where(batch.c.id == number)).mappings().first()
+    if found is None:
+        newest = connection.execute(sa.select(batch.c.id).order_by(batch.c.id.desc()).limit(5))
+        near = tuple(str(i) for i in newest.scalars())
+        known = f"最近的批次：{'、'.join(near)}。" if near else "还没有导入过文件。"
+        raise NotFoundError(f"没有批次“{batch_id}”。{known}", details=near)
+    return found
+
+
+def _later(number: int) -> sa.Select[tuple[str]]:
+    """Firms that later batches still in force spoke of."""
+    return sa.select(firm_before.c.firm_id).where(firm_before.c.batch_id > number)
+
+
+def _kept(connection: Connection, number: int) -> int:
+    noted = sa.select(sa.func.count()).where(
+        firm_before.c.batch_id == number,
+        firm_before.c.action != "seen",
+        firm_before.c.firm_id.in_(_later(number)),
+    )
+    return int(connection.execute(noted).scalar_one())
+
+
+def batches(connection: Connection) -> list[Batch]:
+    """All imports, newest first."""
+    found = connection.execute(sa.select(batch).order_by(batch.c.id.desc())).mappings()
+    return [_as_batch(b) for b in found]
+
+
+def _as_batch(row: RowMapping) -> Batch:
+    undone = row["undone_at"]
+    return Batch(
+        str(row["id"]), row["file_name"], row["file_hash"], row["rows"], row["created"],
+        row["updated"], row["unchanged"], datetime.fromisoformat(row["created_at"]),
+        datetime.fromisoformat(undone) if undone else None,
+    )  # fmt: skip

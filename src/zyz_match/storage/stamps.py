@@ -1,0 +1,27 @@
+"""Stamps: a text that is new after every change of the firms or of the towns."""
+
+import secrets
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from zyz_match.storage.tables import stamp
+
+FIRMS, TOWNS = "firms", "towns"
+EMPTY = "0"
+
+
+def read(connection: Connection, name: str) -> str:
+    """The present stamp."""
+    found = connection.execute(sa.select(stamp.c.value).where(stamp.c.name == name)).scalar()
+    return EMPTY if found is None else str(found)
+
+
+def renew(connection: Connection, name: str) -> None:
+    """A stamp never used before: a count, and chance, so that a restored backup repeats none."""
+    before = read(connection, name)
+    after = f"{int(before.partition('-')[0]) + 1}-{secrets.token_hex(5)}"
+    if before == EMPTY:
+        connection.execute(sa.insert(stamp).values(name=name, value=after))
+    else:
+        connection.execute(sa.update(stamp).where(stamp.c.name == name).values(value=after))
