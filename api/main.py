@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 
 import zyz_match
 from api import docs_page, openapi, problems
+from api.deps import warm_up
 from api.middleware import Guard, is_loopback
 from api.routes import firms, health, matches, towns
 from zyz_match.errors import InputError
@@ -47,7 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service = await run_in_threadpool(Service.open, settings)
         with service:
-            await run_in_threadpool(service.index)  # so that the first request need not wait
+            app.state.model = await run_in_threadpool(warm_up, service)
             app.state.service = service
             yield
 

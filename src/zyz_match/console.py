@@ -73,7 +73,7 @@ def _console(stream: TextIO) -> Console:
 
 
 def clean(text: object) -> str:
-    """Text without control, format and surrogate characters, so that data cannot steer a terminal."""
+    """Text without control and format characters, so that data cannot steer a terminal."""
     return "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in str(text))
 
 
@@ -173,8 +173,8 @@ class Meter:
                 return
             if self._bar is None:
                 self._bar = Progress(
-                    TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"),
-                    TimeElapsedColumn(), console=console, transient=True,
+                    TextColumn("{task.description}"), BarColumn(),
+                    TextColumn("{task.fields[count]}"), TimeElapsedColumn(), console=console, transient=True,
                 )  # fmt: skip
                 self._bar.start()
                 self._task = self._bar.add_task(what, total=None, count="")

@@ -221,7 +221,8 @@ def as_json(value: Any) -> Any:
 
 def shortlist_json(shortlist: Shortlist) -> dict[str, Any]:
     """A list for machines; the town is named, its profile left out."""
-    return as_json(shortlist) | {"town": town_ref(shortlist.town)}
+    values: dict[str, Any] = as_json(shortlist)
+    return values | {"town": town_ref(shortlist.town)}
 
 
 def town_ref(town: Town) -> dict[str, str]:

@@ -2,14 +2,15 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from zyz_match import profiles
 from zyz_match.domain import Explanation, Filters, Firm, Shortlist, Similar, Town, TownFit
-from zyz_match.errors import FileError, InputError, NeedsConfirmation, NotFoundError
+from zyz_match.errors import FileError, InputError, NeedsConfirmation, NotFoundError, StorageError
 from zyz_match.matching import ranking
 from zyz_match.matching.backtest import BacktestReport, backtest
 from zyz_match.matching.index import Index
@@ -176,17 +177,17 @@ class Service:
             return self._index
 
     def _load_or_fit(self, stamp: str, progress: Progress) -> Index:
-        folder, key = self.settings.models, {"data": stamp, "format": Index.FORMAT}
-        version = registry.latest(folder, **key)
-        if version is not None:
-            found = registry.load_or_none(folder, version)
-            if isinstance(found, Index):
-                return found
+        folder, about = self.settings.models, {"data": stamp, "index": Index.FORMAT}
+        name = registry.latest(folder, about)
+        if name is not None:
+            with suppress(StorageError):  # a damaged artifact is no loss: it is computed anew
+                return cast(Index, registry.load(folder, name)[0])
         progress("计算企业特征", 0, 1)
         fitted = Index(stamp=stamp).fit(self.store.firm_table(), events=self.store.events())
         progress("计算企业特征", 1, 1)
-        registry.save(folder, fitted, key)
-        registry.prune(folder, KEPT_ARTIFACTS)
+        with suppress(StorageError):  # a full or read-only disk must not keep a list back
+            registry.save(folder, fitted, about)
+            registry.prune(folder, KEPT_ARTIFACTS)
         return fitted
 
     def rank(
@@ -245,14 +246,15 @@ class Service:
     ) -> BacktestReport:
         """Rank every town of a folder of files and score the lists against its truth.csv.
 
-        Works on the folder alone; no store is opened or changed. Raises FileError for a folder
-        without firms or towns.
+        Works on the folder alone (with the shipped towns where it has no towns.jsonl); no store is
+        opened or changed. Raises FileError for a folder without firms.
         """
         data = read_dataset(folder)
-        if data.firms is None or not data.towns:
-            raise FileError(f"“{folder}”中没有 enterprises.* 或 towns.jsonl，无法回测。")
+        if data.firms is None:
+            raise FileError(f"“{folder}”中没有 enterprises.*（csv、xlsx、jsonl），无法回测。")
+        towns = data.towns or profiles.read_towns(data_folder() / "towns")
         report = backtest(
-            data.firms.frame, data.towns, data.events, data.existing, data.truth, k=k,
+            data.firms.frame, towns, data.events, data.existing, data.truth, k=k,
             progress=lambda d, n: progress("回测", d, n),
         )  # fmt: skip
         if out is not None:

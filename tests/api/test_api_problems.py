@@ -94,7 +94,7 @@ def test_the_unexpected_is_a_500_without_details_and_logged_without_personal_dat
     logged = "\n".join(r.getMessage() for r in caplog.records if r.name == "zyz_match.api")
     assert response.headers["x-request-id"] in logged
     assert "ValueError" in logged
-    assert "/v1/firms/{firm_id}" in logged
+    assert "/firms/{firm_id}" in logged
     assert "138" not in logged
     assert "某某" not in logged
     assert not any(r.exc_info for r in caplog.records)

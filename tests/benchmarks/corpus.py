@@ -29,7 +29,7 @@ from zyz_match.shipped import data_folder
 PHRASES = 60_000
 PHRASES_A_FIRM = 35
 _BEFORE = (
-    "", "", "", "", "精密", "高端", "智能", "新型", "环保", "特种", "工业", "农用", "民用", "进口",
+    "精密", "高端", "智能", "新型", "环保", "特种", "工业", "农用", "民用", "进口",
     "绿色", "节能", "数控", "复合", "优质", "定制", "小型", "大型", "便携", "防腐", "耐高温", "车用",
 )  # fmt: skip
 _AFTER = (
@@ -69,8 +69,14 @@ class Corpus:
         while len(found) < size:
             first, second = self.rng.choice(stems, 2)
             middle = first if self.rng.random() < 0.6 else first + second
-            found[self.rng.choice(_BEFORE) + middle + self.rng.choice(_AFTER)] = None
+            found[self._dressed(middle, 0.25, 0.9)] = None
         return list(found)
+
+    def _dressed(self, stem: str, before: float, after: float) -> str:
+        """A stem with a usual word before and after it, with these chances."""
+        first = self.rng.choice(_BEFORE) if self.rng.random() < before else ""
+        last = _AFTER[int(len(_AFTER) * self.rng.random() ** 2)] if self.rng.random() < after else ""
+        return f"{first}{stem}{last}"
 
     def _zipf(self, n: int, draws: int) -> Ints:
         """Distinct ranks below n, drawn with a chance in proportion to 1 / (rank + 5)."""
@@ -141,12 +147,8 @@ class Corpus:
         )  # fmt: skip
 
     def _terms(self, sector: str, n: int) -> tuple[str, ...]:
-        stems = self.stems[sector]
-        picked = (self.rng.choice(stems) for _ in range(n))
-        return tuple(
-            str(self.rng.choice(_BEFORE)) + str(s) + str(self.rng.choice(("", "", *_AFTER[:4])))
-            for s in picked
-        )
+        stems = self.rng.choice(self.stems[sector], n)
+        return tuple(self._dressed(str(s), 0.15, 0.25) for s in stems)
 
 
 def _stems() -> tuple[dict[str, list[str]], dict[str, list[str]]]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -35,11 +36,28 @@ class _Chinese:
         formatter.write_usage(ctx.command_path, " ".join(pieces), prefix="用法：")
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        from typer import rich_utils
-
-        for name, title in _TITLES.items():
-            setattr(rich_utils, name, title)
+        _speak_chinese()
+        for param in self.get_params(ctx):  # type: ignore[attr-defined]
+            if getattr(param, "is_flag", False) or param.param_type_name == "argument":
+                param.display_type_rich = lambda ctx: None  # <bool> and <str> tell nobody anything
         super().format_help(ctx, formatter)  # type: ignore[misc]
+
+
+@cache
+def _speak_chinese() -> None:
+    """Titles of typer's help pages; and text without spaces is folded there, not cut off."""
+    from typer import rich_utils
+
+    for name, title in _TITLES.items():
+        setattr(rich_utils, name, title)
+    make: Callable[..., Any] = rich_utils._make_rich_text
+
+    def folded(**kwargs: Any) -> Any:
+        text = make(**kwargs)
+        text.overflow = "fold"
+        return text
+
+    rich_utils._make_rich_text = folded
 
 
 class ChineseCommand(_Chinese, TyperCommand):

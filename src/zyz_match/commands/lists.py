@@ -170,8 +170,8 @@ def show_matches(matches: Sequence[Match]) -> None:
 
     narrow = out().width < NARROW
     columns = [
-        Column("名次", right=True, whole=True), Column("企业"), *([] if narrow else [Column("地区")]),
-        Column("得分", right=True, whole=True), Column("适配", right=True, whole=True),
+        Column("名次", right=True, whole=True), Column("企业"),
+        *([] if narrow else [Column("地区")]), Column("得分", right=True, whole=True), Column("适配", right=True, whole=True),
         Column("意愿", right=True, whole=True), Column("可信度", right=True, whole=True),
         Column("理由"),
     ]  # fmt: skip
@@ -250,9 +250,7 @@ def _next_steps(lists: Sequence[Shortlist]) -> None:
     say(
         f"  {ours} explain {first.town.name} {first.matches[0].firm.name}　看一家企业为什么得这个分"
     )
-    say(
-        f"  {ours} import 企业名单.xlsx --dry-run　预览导入自己的企业名单（企查查、天眼查等导出的表）"
-    )
+    say(f"  {ours} import 企业名单.xlsx --dry-run　预览导入自己的企业名单")
     say(f"  {ours} rank {first.town.name} --diversify --xlsx 清单.xlsx　出一份覆盖各环节的名单")
 
 

@@ -42,7 +42,7 @@ def backtest(
     frame: pd.DataFrame,
     towns: Sequence[Town],
     events: pd.DataFrame,
-    existing: Mapping[str, Collection[str]],
+    existing: pd.DataFrame,
     truth: Mapping[str, Mapping[str, float]],
     *,
     k: int = 100,
@@ -50,19 +50,23 @@ def backtest(
     compare: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> BacktestReport:
-    """Fit on the firms, rank all towns (those with a truth where there is one), compare."""
+    """Fit on the firms, rank all towns (those with a truth where there is one), compare.
+
+    `existing` (town_id, firm_id) are firms in a town already: never on its list.
+    """
     asked = [t for t in towns if t.id in truth] if truth else list(towns)
+    present = {str(t): set(f) for t, f in existing.groupby("town_id")["firm_id"]}
     index = Index().fit(frame, events)
     run: list[RunRow] = []
     ids = index.frame[Col.FIRM_ID].tolist()
     for done, town in enumerate(asked):
         progress(done, len(asked))
         total = model.score(town, index).total
-        allowed = candidates(index, town, existing.get(town.id, ()))
+        allowed = candidates(index, town, present.get(town.id, ()))
         best = top_k(total, allowed, k)
         run += [(town.id, ids[row], i + 1, float(total[row])) for i, row in enumerate(best)]
     progress(len(asked), len(asked))
-    rows = _rows(index, asked, events, existing, truth, run, k) if truth and compare else []
+    rows = _rows(index, asked, events, present, truth, run, k) if truth and compare else []
     return BacktestReport(run, len(asked), len(truth), rows)
 
 

@@ -16,7 +16,8 @@ from zyz_match.matching.index import Index, top_k
 from zyz_match.matching.query import Query
 
 Values = npt.NDArray[np.floating]
-SEEDS = 8  # best firms by text whose common direction defines the peers
+SEEDS = 8  # best firms by text whose common direction defines the peers; in a small pool fewer:
+SEED_SHARE = 0.05  # at most this share of the pool
 NEAR_KM = 1000.0  # distance at which place has lost 1 - 1/e of its value
 
 
@@ -73,7 +74,8 @@ def seed_rows(query: Query, index: Index, values: Mapping[str, Values]) -> npt.N
         return np.empty(0, dtype=np.int64)
     by_text = values["words"].astype(np.float64) + query.latent_share * values["latent"]
     anchors = [index.row_of[a] for a in query.town.anchors if a in index.row_of]
-    best = top_k(by_text, index.active & (by_text > 0), SEEDS)
+    most = max(1, min(SEEDS, round(SEED_SHARE * len(index))))
+    best = top_k(by_text, index.active & (by_text > 0), most)
     return np.unique(np.concatenate([best, np.array(anchors, dtype=np.int64)]))
 
 

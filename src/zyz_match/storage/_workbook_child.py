@@ -1,8 +1,8 @@
 """Run as a script in a process of its own: a workbook becomes one JSON-lines file a sheet.
 
 A spreadsheet of a kilobyte can make a parser hang or take all memory, so the limits are set
-before the parser is loaded. Usage: `_workbook_child.py BOOK FOLDER MEMORY CPU COLUMNS`. Text stays text,
-numbers stay numbers, a date becomes a list of one ISO text. The last line on stdout is the verdict.
+before the parser is loaded. Usage: `_workbook_child.py BOOK FOLDER MEMORY CPU COLUMNS`. Text stays
+text, numbers stay numbers, a date becomes a list of one ISO text; stdout gets the verdict.
 """
 
 import datetime

@@ -96,7 +96,9 @@ def _clean(text: str) -> str:
     return "" if is_missing(text) else text if isinstance(text, NumberCell) else tidy(text)
 
 
-def clean_column(values: Sequence[str], header: str, notes: Notes, *, lines: bool = False) -> list[str]:
+def clean_column(
+    values: Sequence[str], header: str, notes: Notes, *, lines: bool = False
+) -> list[str]:
     """Text without missing-marks, controls and loose spaces; `lines` keeps line breaks as ；."""
 
     def clean(text: str) -> str:

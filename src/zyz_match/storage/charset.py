@@ -26,7 +26,8 @@ def find_charset(path: Path) -> str:
             wrong = _first_wrong_line(path, name)
             if wrong:
                 raise FileError(
-                    f"“{path.name}”以 {name} 的标记开头，但第 {wrong} 行不是这种编码。请另存为 UTF-8。"
+                    f"“{path.name}”以 {name} 的标记开头，但第 {wrong} 行不是这种编码。请另存为 "
+                    f"UTF-8。"
                 )
             return name
     utf8 = _first_wrong_line(path, "utf-8")

@@ -47,10 +47,12 @@ _GIANT, _SPECIAL, _HIGH, _INNOVATIVE, _SCIENCE = MARKS
 FIELDS: tuple[Field, ...] = (
     Field(Col.FIRM_ID, ("firm_id",)),
     Field(Col.NAME, _aliases(
-        "企业名称 公司名称 系统匹配企业名称 单位名称 机构名称 企业全称 公司全称 主体名称 市场主体名称 "
+        "企业名称 公司名称 系统匹配企业名称 单位名称 机构名称 企业全称 公司全称 主体名称 "
+        "市场主体名称 "
         "投资方名称 投资机构名称 投资企业名称 名称 企业 公司 name firm_name company company_name")),
     Field(Col.USCC, _aliases(
-        "统一社会信用代码 统一信用代码 社会信用代码 信用代码 社会统一信用代码 统一社会信用代码/注册号 "
+        "统一社会信用代码 统一信用代码 社会信用代码 信用代码 社会统一信用代码 "
+        "统一社会信用代码/注册号 "
         "uscc credit_code")),
     Field(Col.STOCK_CODE, _aliases("证券代码 股票代码 上市代码 a股代码 stock_code symbol ts_code")),
     Field(Col.STATUS, _aliases("登记状态 经营状态 企业状态 公司状态 企业经营状态 状态 status")),
@@ -68,7 +70,8 @@ FIELDS: tuple[Field, ...] = (
     Field(Col.INDUSTRY_TEXT, _aliases("国标行业大类 行业大类 国民经济行业大类"), 2),
     Field(Col.INDUSTRY_TEXT, _aliases("国标行业门类 行业门类 国民经济行业门类"), 3),
     Field(Col.INDUSTRY_TEXT, _aliases(
-        "所属行业 行业 国标行业 行业分类 行业类别 行业名称 国民经济行业 所属国民经济行业 所属国标行业 "
+        "所属行业 行业 国标行业 行业分类 行业类别 行业名称 国民经济行业 所属国民经济行业 "
+        "所属国标行业 "
         "industry_text"), 4),
     Field(Col.CAPITAL, _aliases("注册资本 注册资金 注册资本金 认缴注册资本 开办资金 capital")),
     Field(Col.CAPITAL_TEXT, _aliases("capital_text 注册资本原文"), 1),
@@ -86,14 +89,17 @@ FIELDS: tuple[Field, ...] = (
     Field(Col.PRODUCTS, _aliases(
         "主营产品 主营业务 主要产品 产品 主导产品 主营产品/服务 主要产品名称 主营业务产品 产品服务 "
         "主营业务范围 products")),
-    Field(Col.WEBSITE, _aliases("官网 网址 官网网址 企业官网 公司网址 官方网站 网站 企业网址 website")),
+    Field(Col.WEBSITE, _aliases("官网 网址 官网网址 企业官网 公司网址 官方网站 网站 企业网址 "
+    "website")),
     Field(Col.FORMER_NAMES, _aliases("曾用名 历史名称 曾用名称 企业曾用名 former_names")),
     Field(Col.MARKS, _aliases(
         "资质 荣誉 标签 企业标签 资质荣誉 荣誉资质 企业资质 科技型企业 企业荣誉 科创资质 资质标签 "
         "认定类型 科技资质 marks")),
     Field(Col.MARKS, _aliases(
-        "专精特新小巨人企业 专精特新小巨人 国家级专精特新小巨人企业 国家级专精特新小巨人 小巨人企业 "
-        "国家专精特新小巨人企业 小巨人 是否专精特新小巨人 是否专精特新小巨人企业 是否小巨人"), 1, _GIANT),
+        "专精特新小巨人企业 专精特新小巨人 国家级专精特新小巨人企业 国家级专精特新小巨人 "
+        "小巨人企业 "
+        "国家专精特新小巨人企业 小巨人 是否专精特新小巨人 是否专精特新小巨人企业 是否小巨人"), 1,
+        _GIANT),
     Field(Col.MARKS, _aliases(
         "专精特新中小企业 省级专精特新中小企业 专精特新 专精特新企业 省级专精特新 是否专精特新 "
         "省专精特新中小企业 是否专精特新中小企业"), 1, _SPECIAL),
@@ -105,21 +111,25 @@ FIELDS: tuple[Field, ...] = (
         "科技型中小企业 国家科技型中小企业 是否科技型中小企业 科技型中小企业入库"), 1, _SCIENCE),
     Field(Col.LISTING, _aliases("上市状态 上市板块 上市类型 上市情况 是否上市 板块 listing")),
     Field(Col.REVENUE, _aliases(
-        "年营业收入 营业收入 营业总收入 年营收 营收 年产值 年度营业收入 主营业务收入 销售收入 revenue")),
+        "年营业收入 营业收入 营业总收入 年营收 营收 年产值 年度营业收入 主营业务收入 销售收入 "
+        "revenue")),
     Field(Col.PATENTS, _aliases("专利数 专利数量 专利总数 专利个数 专利 patents")),
     Field(Col.SOURCE, _aliases("来源 数据来源 资料来源 source")),
     Field("person", _aliases(
         "法定代表人 法人代表 法人 法定代表人姓名 负责人 企业法人 联系人 法定代表人/负责人 person")),
     Field("phone", _aliases(
-        "电话 更多电话 联系电话 电话号码 有效手机号 手机 手机号 手机号码 企业电话 公司电话 更多号码 "
+        "电话 更多电话 联系电话 电话号码 有效手机号 手机 手机号 手机号码 企业电话 公司电话 "
+        "更多号码 "
         "联系方式 法人电话 固话 有效电话 企业公示的联系电话 企业公示的联系电话更多号码 phone")),
     Field("mail", _aliases(
         "邮箱 更多邮箱 电子邮箱 企业邮箱 联系邮箱 公司邮箱 电子邮件 email e-mail mail")),
 )  # fmt: skip
 
 IGNORED: tuple[str, ...] = _aliases(
-    "序号 原文件导入名称 行号 原因 纳税人识别号 注册号 工商注册号 组织机构代码 进出口企业代码 英文名 "
-    "英文名称 核准日期 登记机关 纳税人资质 最新年报年份 参保人数所属年报 人员规模 企业评分 天眼评分 "
+    "序号 原文件导入名称 行号 原因 纳税人识别号 注册号 工商注册号 组织机构代码 进出口企业代码 "
+    "英文名 "
+    "英文名称 核准日期 登记机关 纳税人资质 最新年报年份 参保人数所属年报 人员规模 企业评分 "
+    "天眼评分 "
     "企查查行业门类 企查查行业大类 企查查行业中类 企查查行业小类 企业简介 公司简介 通信地址邮编 "
     "注册地址邮编 division standing 企业编号 经营异常 曾用英文名 公司简称 企业简称 "
     "营业期限至 更新时间 关联标准目录"
@@ -148,9 +158,7 @@ _IGNORED = frozenset(header_key(a) for a in IGNORED)
 def find_field(header: str) -> Field | None:
     """The field that a header names, None when it names none."""
     key = header_key(header)
-    return _BY_KEY.get(key) or (
-        _BY_KEY.get(split_unit(header)[0]) if key not in _IGNORED else None
-    )
+    return _BY_KEY.get(key) or (_BY_KEY.get(split_unit(header)[0]) if key not in _IGNORED else None)
 
 
 def is_ignored(header: str) -> bool:

@@ -14,34 +14,43 @@ _SPLIT = re.compile(r"[;；,，、|\n\t]+")
 _SPLIT_PERSON = re.compile(r"[;；、|\n\t]+")
 
 
-def collect(raw: RawTable, fields: dict[int, Field], ids: dict[int, str]) -> pd.DataFrame:
-    """firm_id, kind, value of every contact; `ids` says which row belongs to which firm."""
-    found: dict[tuple[str, str, str], None] = {}
-    for kind in KINDS:
-        split = _SPLIT_PERSON if kind == "person" else _SPLIT
-        for position in (i for i, f in fields.items() if f.target == kind):
-            cells = raw.columns[position]
-            for row, firm_id in ids.items():
-                if is_missing(cells[row]):
-                    continue
-                for part in split.split(str(cells[row])):
-                    if not is_missing(value := part.strip().strip("'")):
-                        found[firm_id, kind, value] = None
-    rows = list(found)
+def collect(raw: RawTable, fields: dict[int, Field], rows: dict[str, list[int]]) -> pd.DataFrame:
+    """firm_id, kind, value of every contact, each once; `rows` are the rows of each firm."""
+    columns = [
+        (kind, raw.columns[i]) for kind in KINDS for i, f in fields.items() if f.target == kind
+    ]  # fmt: skip
+    firms, kinds, found = [], [], []
+    for firm_id, positions in rows.items():
+        own = {(k, v): None for k, cells in columns for p in positions for v in _parts(cells[p], k)}
+        for kind, value in own:
+            firms.append(firm_id)
+            kinds.append(kind)
+            found.append(value)
     return pd.DataFrame(
         {
-            "firm_id": pd.Series([r[0] for r in rows], dtype="str"),
-            "kind": pd.Series([r[1] for r in rows], dtype="str"),
-            "value": pd.Series([r[2] for r in rows], dtype="str"),
+            "firm_id": pd.Series(firms, dtype="str"),
+            "kind": pd.Series(kinds, dtype="str"),
+            "value": pd.Series(found, dtype="str"),
         }
     )
 
 
+def _parts(cell: str, kind: str) -> list[str]:
+    if not cell:
+        return []
+    pieces = (_SPLIT_PERSON if kind == "person" else _SPLIT).split(cell)
+    if len(pieces) == 1 and pieces[0] == cell.strip("' "):
+        return [] if is_missing(cell) else [cell]  # the very same text, no second copy
+    return [v for p in pieces if not is_missing(v := p.strip().strip("'"))]
+
+
 def check(raw: RawTable, fields: dict[int, Field], notes: Notes) -> None:
-    """Reject the rows whose contact cells hold what cannot be stored; the reason shows no contact."""
+    """Reject rows whose contacts cannot be stored; the reason shows no contact."""
     for position in (i for i, f in fields.items() if f.target in KINDS):
         header = raw.headers[position]
         found = Notes()
-        raw.columns[position][:] = plain(clean_column(raw.columns[position], header, found, lines=True))
+        raw.columns[position][:] = plain(
+            clean_column(raw.columns[position], header, found, lines=True)
+        )
         for row in found.reasons:
             notes.reject(row, f"{header}：含有无法保存的字符，或太长")

@@ -1,4 +1,4 @@
-"""A folder of plain files (firms, towns, events, existing, leads, truth), read and written strictly."""
+"""A folder of plain files (firms, towns, events, existing, leads, truth), read strictly."""
 
 import csv
 import io
@@ -25,7 +25,8 @@ from zyz_match.storage.values import BadValue, is_missing, parse_date, parse_num
 from zyz_match.text import tidy
 
 OUTCOMES: tuple[str, ...] = (
-    "recommended", "contacted", "visited", "negotiating", "signed", "landed", "no_interest", "unfit",
+    "recommended", "contacted", "visited", "negotiating", "signed", "landed", "no_interest",
+    "unfit",
     "lost",
 )  # fmt: skip
 RUN_COLUMNS = ("town_id", "firm_id", "rank", "score")
@@ -45,7 +46,9 @@ class _Table:
 
 _EVENTS = _Table("events", ("firm_id", "date", "region", "industry", "target"), ("kind", "amount"))
 _EXISTING = _Table("existing", ("town_id", "firm_id"))
-_LEADS = _Table("leads", ("town_id", "firm_id", "date", "outcome"), ("stage", "reason", "owner", "note"))
+_LEADS = _Table(
+    "leads", ("town_id", "firm_id", "date", "outcome"), ("stage", "reason", "owner", "note")
+)
 _TRUTH = _Table("truth", ("town_id", "firm_id", "gain"))
 _FILLED = frozenset({"town_id", "firm_id", "date", "outcome", "gain"})
 
@@ -74,7 +77,9 @@ def read_dataset(folder: Path) -> Dataset:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileError(f"没有文件夹“{folder}”。请指定装有 enterprises.csv、towns.jsonl 等文件的文件夹。")
+        raise FileError(
+            f"没有文件夹“{folder}”。请指定装有 enterprises.csv、towns.jsonl 等文件的文件夹。"
+        )
     firms_path = _find(folder, "enterprises")
     firms = read_firms(firms_path) if firms_path else None
     ids = FirmIds(firms)
@@ -99,7 +104,9 @@ def _with_known_anchors(town: Town, ids: FirmIds) -> Town:
 
 def _find(folder: Path, stem: str) -> Path | None:
     found = sorted(
-        p for p in folder.iterdir() if p.stem == stem and p.suffix.lower() in _SUFFIXES and p.is_file()
+        p
+        for p in folder.iterdir()
+        if p.stem == stem and p.suffix.lower() in _SUFFIXES and p.is_file()
     )
     if len(found) > 1:
         names = "、".join(p.name for p in found)
@@ -207,7 +214,10 @@ def write_run(
     text = io.StringIO(newline="")
     out = csv.writer(text, lineterminator="\n")
     out.writerow(RUN_COLUMNS)
-    out.writerows((town, written.get(firm, firm), rank, repr(float(score))) for town, firm, rank, score in rows)
+    out.writerows(
+        (town, written.get(firm, firm), rank, repr(float(score)))
+        for town, firm, rank, score in rows
+    )
     write_bytes(path, text.getvalue().encode("utf-8"))
 
 

@@ -9,10 +9,12 @@ import pandas as pd
 from zyz_match.domain import Col
 
 _LABELS: Mapping[Col, str] = {
-    Col.NAME: "企业名称", Col.USCC: "统一社会信用代码", Col.STOCK_CODE: "证券代码", Col.STATUS: "登记状态",
+    Col.NAME: "企业名称", Col.USCC: "统一社会信用代码", Col.STOCK_CODE: "证券代码",
+    Col.STATUS: "登记状态",
     Col.PROVINCE: "所属省份", Col.CITY: "所属城市", Col.COUNTY: "所属区县", Col.ADDRESS: "注册地址",
     Col.INDUSTRY: "行业代码", Col.INDUSTRY_TEXT: "所属行业", Col.CAPITAL: "注册资本",
-    Col.CAPITAL_PAID: "实缴资本", Col.FOUNDED: "成立日期", Col.SIZE: "企业规模", Col.KIND: "企业类型",
+    Col.CAPITAL_PAID: "实缴资本", Col.FOUNDED: "成立日期", Col.SIZE: "企业规模",
+    Col.KIND: "企业类型",
     Col.EMPLOYEES: "参保人数", Col.SCOPE: "经营范围", Col.PRODUCTS: "主营产品", Col.WEBSITE: "官网",
     Col.LISTING: "上市状态", Col.REVENUE: "年营业收入", Col.PATENTS: "专利数",
 }  # fmt: skip
@@ -34,7 +36,7 @@ class Merged:
 
 
 def _empty(value: Any) -> bool:
-    return value == "" or value != value
+    return bool(value == "" or value != value)
 
 
 def merge(frame: pd.DataFrame) -> Merged:
@@ -53,7 +55,7 @@ def merge(frame: pd.DataFrame) -> Merged:
         done.into[int(at)] = first[0]
         changes = _fill(first[1], facts)
         if changes:
-            first[1].update(changes)
+            first[1].update({c.value: v for c, v in changes.items()})
             done.changes.setdefault(first[0], {}).update(changes)
     return done
 

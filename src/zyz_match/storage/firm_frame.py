@@ -2,68 +2,43 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
 
-import pandas as pd
-import pandera.pandas as pa
-
-from zyz_match.domain import MARKS, NUMBER_COLUMNS, Col, Standing
+from zyz_match.domain import MARKS, Col, Standing
 from zyz_match.industry import IndustryTree
 from zyz_match.region import COUNTY, Divisions
-from zyz_match.storage import values
-from zyz_match.storage.cells import Notes, clean_column, parse_column, plain
+from zyz_match.storage import values, words
+from zyz_match.storage.cells import Notes, parse_column, plain
 from zyz_match.storage.columns import NOT_MATCHED, Field, find_field, split_unit
+from zyz_match.storage.draft import Draft
 from zyz_match.storage.raw import RawTable
-from zyz_match.text import name_key, normalise, same_name
+from zyz_match.text import name_key, same_name
 
 _GUESSED = "“{h}”有 {n} 行没有写明单位，按万元计；如不是万元，请在列名中写明，如“{h}（元）”"
 _LATIN_COMMA = re.compile(r"[;；\n\t|]+|(?<![A-Za-z.])[,，、]+")
 
 
-@dataclass(slots=True)
-class Draft:
-    """A firm table in the making."""
-
-    raw: RawTable
-    fields: dict[int, Field]  # column position -> what it means
-    notes: Notes
-    columns: dict[Col, list[str] | list[float]] = field(default_factory=dict)
-    written: list[str] = field(default_factory=list)  # the firm's id as the file writes it
-
-    def positions(self, target: object, *, marks: bool | None = None) -> list[int]:
-        """Columns of a target, those that speak first first."""
-        found = [
-            i for i, f in self.fields.items()
-            if f.target == target and (marks is None or bool(f.mark) == marks)
-        ]  # fmt: skip
-        return sorted(found, key=lambda i: (self.fields[i].rank, i))
-
-    def cleaned(self, position: int, *, lines: bool = False) -> list[str]:
-        """One column without missing-marks and loose spaces."""
-        return clean_column(
-            self.raw.columns[position], self.raw.headers[position], self.notes, lines=lines
-        )
-
-    def pick(self, target: Col, *, lines: bool = False) -> tuple[list[str], str]:
-        """The first non-empty cell of a target's columns in each row, and the first header."""
-        found = self.positions(target)
-        if not found:
-            return [""] * self.raw.rows, ""
-        out = self.cleaned(found[0], lines=lines)
-        for position in found[1:]:
-            other = self.cleaned(position, lines=lines)
-            out = [a or b for a, b in zip(out, other, strict=True)]
-        return out, self.raw.headers[found[0]]
-
-
-def build(raw: RawTable, fields: dict[int, Field], notes: Notes, tick: Callable[[int, int], None]) -> Draft:
+def build(
+    raw: RawTable, fields: dict[int, Field], notes: Notes, tick: Callable[[int, int], None]
+) -> Draft:
     """All columns of `Col` from a raw table; faults go to the notes."""
     draft = Draft(raw, fields, notes)
     for row, fault in raw.faults.items():
         notes.reject(row, fault)
-    steps = (_names, _texts, _codes, _standing, _money, _counts, _founded, _industry, _places, _marks, _keys)
+    steps = (
+        _names,
+        _texts,
+        _codes,
+        _standing,
+        _money,
+        _counts,
+        _founded,
+        _industry,
+        _places,
+        _marks,
+        _keys,
+    )
     for number, step in enumerate(steps, start=1):
         step(draft)
         tick(number, len(steps))
@@ -95,7 +70,7 @@ def _size(text: str) -> str:
 
 
 def _products(text: str) -> str:
-    return "；".join(values.split_list(text, ";；、|\n\t"))
+    return "；".join(words.split_list(text, ";；、|\n\t"))
 
 
 def _former(text: str) -> str:
@@ -105,27 +80,27 @@ def _former(text: str) -> str:
 
 def _codes(draft: Draft) -> None:
     found, header = draft.pick(Col.USCC)
-    draft.columns[Col.USCC] = parse_column(found, values.parse_uscc, "", header, draft.notes)
+    draft.columns[Col.USCC] = parse_column(found, words.parse_uscc, "", header, draft.notes)
     found, header = draft.pick(Col.STOCK_CODE)
     none = ("", "")
-    parsed = parse_column(found, values.parse_stock_code, none, header, draft.notes)
+    parsed = parse_column(found, words.parse_stock_code, none, header, draft.notes)
     draft.columns[Col.STOCK_CODE] = [code for code, _ in parsed]
     _remarks(draft, (r for _, r in parsed), header)
 
 
-def _remarks(draft: Draft, remarks: "Sequence[str] | object", header: str) -> None:
-    for remark in remarks:  # type: ignore[attr-defined]
+def _remarks(draft: Draft, remarks: Iterable[str], header: str) -> None:
+    for remark in remarks:
         if remark:
             draft.notes.remark(f"“{header}”有 {{n}} 行：{remark}")
 
 
 def _standing(draft: Draft) -> None:
-    words = draft.columns[Col.STATUS]
-    known = {w: values.parse_status(str(w)) if w else Standing.UNKNOWN for w in set(words)}
-    for word in words:
-        if word and known[word] is Standing.UNKNOWN:
-            draft.notes.remark("有 {n} 行的登记状态不认识，按“未知”处理", example=str(word))
-    draft.columns[Col.STANDING] = [known[w].value for w in words]
+    texts = [str(t) for t in draft.columns[Col.STATUS]]
+    known = {t: words.parse_status(t) if t else Standing.UNKNOWN for t in set(texts)}
+    for text in texts:
+        if text and known[text] is Standing.UNKNOWN:
+            draft.notes.remark("有 {n} 行的登记状态不认识，按“未知”处理", example=text)
+    draft.columns[Col.STANDING] = [known[t].value for t in texts]
 
 
 # numbers ----------------------------------------------------------------------------------------
@@ -200,31 +175,33 @@ def _industry(draft: Draft) -> None:
     tree = IndustryTree.shipped()
     known: dict[tuple[str, ...], tuple[str, str]] = {}
     out = []
-    for words in zip(*(plain(draft.cleaned(p)) for p in found), strict=True):
-        if words not in known:
-            code = next((c for w in words if w and (c := tree.find(w))), "")
-            known[words] = (code, next((w for w in words if w), ""))
-        out.append(known[words])
+    for texts in zip(*(plain(draft.cleaned(p)) for p in found), strict=True):
+        if texts not in known:
+            code = next((c for w in texts if w and (c := tree.find(w))), "")
+            known[texts] = (code, next((w for w in texts if w), ""))
+        out.append(known[texts])
     draft.columns[Col.INDUSTRY] = [code for code, _ in out]
     draft.columns[Col.INDUSTRY_TEXT] = [text for _, text in out]
 
 
 def _places(draft: Draft) -> None:
-    words = [plain(draft.pick(c)[0]) for c in (Col.PROVINCE, Col.CITY, Col.COUNTY, Col.ADDRESS)]
+    texts = [plain(draft.pick(c)[0]) for c in (Col.PROVINCE, Col.CITY, Col.COUNTY, Col.ADDRESS)]
     divisions = Divisions.shipped()
     known: dict[tuple[str, str, str, str], tuple[str, str, str, str]] = {}
     out = []
-    for province, city, county, address in zip(*words, strict=True):
+    for province, city, county, address in zip(*texts, strict=True):
         key = (province, city, county, "" if city and county else address)
         if key not in known:
             known[key] = _place(divisions, *key)
         out.append(known[key])
         if known[key][3] and _unsettled(divisions, *known[key]):
             left = "".join(known[key][1:3])
-            draft.notes.remark("有 {n} 行的所属城市或区县与省份矛盾，或不认识，只采用能确定的部分", example=left)
+            draft.notes.remark(
+                "有 {n} 行的所属城市或区县与省份矛盾，或不认识，只采用能确定的部分", example=left
+            )
     for at, col in enumerate((Col.PROVINCE, Col.CITY, Col.COUNTY, Col.DIVISION)):
         draft.columns[col] = [o[at] for o in out]
-    draft.columns[Col.ADDRESS] = words[3]
+    draft.columns[Col.ADDRESS] = texts[3]
 
 
 def _place(
@@ -260,10 +237,10 @@ def _marks(draft: Draft) -> None:
     known: dict[tuple[str, ...], str] = {}
 
     def resolve(cells: tuple[str, ...]) -> str:
-        found = {m for text in cells[: len(free)] for m in values.find_marks(text)}
+        found = {m for text in cells[: len(free)] for m in words.find_marks(text)}
         for (position, _), text in zip(yes_no, cells[len(free) :], strict=True):
-            if values.says_yes(text):
-                found |= set(values.find_marks(text)) or {draft.fields[position].mark}
+            if words.says_yes(text):
+                found |= set(words.find_marks(text)) or {draft.fields[position].mark}
         return "；".join(m for m in MARKS if m in found)
 
     columns = [*free, *(c for _, c in yes_no)]
@@ -280,15 +257,26 @@ def _keys(draft: Draft) -> None:
     names = [str(n) for n in draft.columns[Col.NAME]]
     own = draft.positions(Col.FIRM_ID)
     given = plain(draft.cleaned(own[0])) if own else [""] * len(names)
-    codes = [str(u or s) for u, s in zip(draft.columns[Col.USCC], draft.columns[Col.STOCK_CODE], strict=True)]
-    plain_keys = [name_key(n) if n and not (c or g) else "" for n, c, g in zip(names, codes, given, strict=True)]
+    codes = [
+        str(u or s)
+        for u, s in zip(draft.columns[Col.USCC], draft.columns[Col.STOCK_CODE], strict=True)
+    ]
+    plain_keys = [
+        name_key(n) if n and not (c or g) else ""
+        for n, c, g in zip(names, codes, given, strict=True)
+    ]
     apart = _apart(names, plain_keys)
-    keys = [c or g or apart.get(n, k) for c, g, k, n in zip(codes, given, plain_keys, names, strict=True)]
+    keys = [
+        c or g or apart.get(n, k)
+        for c, g, k, n in zip(codes, given, plain_keys, names, strict=True)
+    ]
     draft.columns[Col.FIRM_ID] = keys
     draft.written = [g or c or n for g, c, n in zip(given, codes, names, strict=True)]
     for row, key in enumerate(keys):
         if not key and row not in draft.notes.reasons:
-            draft.notes.reject(row, "没有企业名称，也没有统一社会信用代码或证券代码，无法识别是哪家企业")
+            draft.notes.reject(
+                row, "没有企业名称，也没有统一社会信用代码或证券代码，无法识别是哪家企业"
+            )
 
 
 def _apart(names: list[str], keys: list[str]) -> dict[str, str]:
@@ -306,42 +294,7 @@ def _apart(names: list[str], keys: list[str]) -> dict[str, str]:
     }  # fmt: skip
 
 
-# the frame --------------------------------------------------------------------------------------
-
-
-def _schema() -> pa.DataFrameSchema:
-    columns: dict[str, pa.Column] = {}
-    for col in Col:
-        checks = [pa.Check.ge(0), pa.Check.le(values.LARGEST_MONEY)] if col in NUMBER_COLUMNS else []
-        if col is Col.STANDING:
-            checks = [pa.Check.isin([s.value for s in Standing])]
-        if col is Col.FOUNDED:
-            checks = [pa.Check.str_matches(r"^(\d{4}-\d\d-\d\d)?$")]
-        if col is Col.FIRM_ID:
-            checks = [pa.Check.str_length(min_value=1)]
-        number = col in NUMBER_COLUMNS
-        columns[col.value] = pa.Column(
-            "float64" if number else "str", checks, nullable=number, unique=col is Col.FIRM_ID
-        )
-    return pa.DataFrameSchema(columns, strict=True, ordered=True)
-
-
-def frame_of(columns: dict[Col, list[str] | list[float]]) -> pd.DataFrame:
-    """The columns of `Col`, in its order, with their types."""
-    return pd.DataFrame(
-        {c.value: pd.Series(columns[c], dtype="float64" if c in NUMBER_COLUMNS else "str") for c in Col}
-    )
-
-
-def check(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same frame, once its types, ranges and the uniqueness of its ids are certain."""
-    return _schema().validate(frame)
-
-
 def meanings(headers: Sequence[str]) -> dict[int, Field]:
     """What each column means; columns without a meaning are left out."""
     found = ((i, find_field(h)) for i, h in enumerate(headers))
     return {i: f for i, f in found if f is not None}
-
-
-__all__ = ["Draft", "build", "check", "frame_of", "meanings", "normalise"]

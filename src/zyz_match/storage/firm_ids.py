@@ -1,8 +1,11 @@
 """Which firm a text of an events, leads or truth file means: an id, a code or a name."""
 
+from contextlib import suppress
+
 from zyz_match.domain import Col
 from zyz_match.storage.readers import FirmFile
-from zyz_match.storage.values import BadValue, parse_stock_code, parse_uscc
+from zyz_match.storage.values import BadValue
+from zyz_match.storage.words import parse_stock_code, parse_uscc
 from zyz_match.text import name_key, same_name
 
 _PREFERRED = "truth"  # its spelling is the one a run is scored against
@@ -24,7 +27,9 @@ class FirmIds:
         frame = firms.frame
         for firm, name in zip(frame[Col.FIRM_ID], frame[Col.NAME], strict=True):
             self._exact[firm] = firm
-            for table, key in zip(self._names, (name, same_name(name), name_key(name)), strict=True):
+            for table, key in zip(
+                self._names, (name, same_name(name), name_key(name)), strict=True
+            ):
                 if key:
                     table[key] = firm if table.get(key, firm) == firm else None
 
@@ -41,13 +46,12 @@ class FirmIds:
         return self._by_code(text)
 
     def _by_code(self, text: str) -> str | None:
-        for code in (lambda: parse_uscc(text), lambda: parse_stock_code(text)[0]):
-            try:
-                if (found := self._exact.get(code())) is not None:
-                    return found
-            except BadValue:
-                continue
-        return None
+        codes = []
+        with suppress(BadValue):
+            codes.append(parse_uscc(text))
+        with suppress(BadValue):
+            codes.append(parse_stock_code(text)[0])
+        return next((self._exact[c] for c in codes if c in self._exact), None)
 
     def note(self, text: str, source: str) -> str | None:
         """As `find`; remembers how the source writes the firm."""

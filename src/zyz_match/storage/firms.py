@@ -24,7 +24,8 @@ _BATCH = 5000
 
 
 def _firms(connection: Connection, query: sa.Select[Any]) -> list[Firm]:
-    return [firm_from_row(dict(r)) for r in connection.execute(query).mappings()]
+    found = connection.execute(query).mappings()
+    return [firm_from_row({str(k): v for k, v in r.items()}) for r in found]
 
 
 def get(connection: Connection, firm_id: str) -> Firm | None:
@@ -46,15 +47,25 @@ def find(connection: Connection, text: str, limit: int) -> list[Firm]:
         table.c.former_key.contains(f"；{key}；", autoescape=True),
     )
     found: dict[str, Firm] = {}
+    for condition in exact:
+        _append(connection, found, condition, limit, table.c.firm_id)
     part = table.c.name_key.contains(key, autoescape=True)
-    for order, condition in enumerate((*exact, part)):
-        lacking = limit - len(found)
-        if lacking <= 0:
-            break
-        by = (sa.func.length(table.c.name_key), table.c.firm_id) if order >= len(exact) else ()
-        query = sa.select(*_COLUMNS).where(condition).order_by(*(by or (table.c.firm_id,)))
-        found |= {f.firm_id: f for f in _firms(connection, query.limit(limit)) if f.firm_id not in found}
+    _append(connection, found, part, limit, sa.func.length(table.c.name_key))
     return list(found.values())[:limit]
+
+
+def _append(
+    connection: Connection,
+    found: dict[str, Firm],
+    condition: sa.ColumnElement[bool],
+    limit: int,
+    order: sa.ColumnElement[Any],
+) -> None:
+    """Find further firms while there is room for them."""
+    if len(found) < limit:
+        query = sa.select(*_COLUMNS).where(condition).order_by(order, table.c.firm_id)
+        for one in _firms(connection, query.limit(limit)):
+            found.setdefault(one.firm_id, one)
 
 
 def page(connection: Connection, after: str | None, limit: int) -> list[Firm]:

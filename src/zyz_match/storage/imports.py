@@ -83,7 +83,7 @@ def import_firms(
     connection.execute(sa.update(batch).where(batch.c.id == batch_id).values(done))
     if done["created"] or done["updated"]:
         stamps.renew(connection, stamps.FIRMS)
-    return BatchResult(str(batch_id), **done)
+    return BatchResult(str(batch_id), done["created"], done["updated"], done["unchanged"])
 
 
 def _in_force(connection: Connection, file_hash: str) -> BatchResult | None:
@@ -99,7 +99,7 @@ def _in_force(connection: Connection, file_hash: str) -> BatchResult | None:
 def _begin(connection: Connection, file_name: str, file_hash: str, count: int) -> int:
     values = {"file_name": file_name, "file_hash": file_hash, "rows": count}
     statement = sa.insert(batch).values(values | {"created_at": rows.utc_now()})
-    return int(connection.execute(statement).inserted_primary_key[0])
+    return int(connection.execute(statement.returning(batch.c.id)).scalar_one())
 
 
 def _targets(
@@ -214,7 +214,7 @@ def undo(connection: Connection, batch_id: str) -> UndoResult:
     connection.execute(sa.update(batch).where(batch.c.id == number).values(undone_at=moment))
     people.remove(connection, number)
     kept = _kept(connection, number)
-    pending = sa.select(firm_before.c.batch_id.distinct()).join(batch)
+    pending = sa.select(firm_before.c.batch_id).distinct().join(batch)
     pending = pending.where(batch.c.undone_at.is_not(None)).order_by(firm_before.c.batch_id.desc())
     done = [_take_back(connection, n, moment) for n in connection.execute(pending).scalars().all()]
     removed, restored = (sum(counts) for counts in zip(*done, strict=True)) if done else (0, 0)

@@ -19,9 +19,7 @@ EVENT_TEXTS = ("region", "industry", "target", "kind")
 EVENT_COLUMNS = ("firm_id", "date", "region", "industry", "target", "kind", "amount")
 
 
-def _add_missing(
-    connection: Connection, table: sa.Table, values: Iterable[dict[str, Any]]
-) -> int:
+def _add_missing(connection: Connection, table: sa.Table, values: Iterable[dict[str, Any]]) -> int:
     """Insert the rows whose key is new; how many those were."""
     sqlite_store = connection.dialect.name == "sqlite"
     insert = sqlite.insert if sqlite_store else postgresql.insert

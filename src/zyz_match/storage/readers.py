@@ -1,5 +1,6 @@
-"""Firm tables in: any export of the registries, any plain table, as one typed frame or one error."""
+"""Firm tables in: any registry export or plain table, as one typed frame or one error."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,16 +10,18 @@ import pandas as pd
 from zyz_match.domain import Col
 from zyz_match.errors import FileError
 from zyz_match.storage import contacts, duplicates, firm_frame, rejects
-from zyz_match.storage.cells import Notes, plain
+from zyz_match.storage.cells import Notes
 from zyz_match.storage.columns import ColumnMapping, Field, find_field, is_ignored
-from zyz_match.storage.raw import RawTable, load
+from zyz_match.storage.draft import check, frame_of
+from zyz_match.storage.raw import RawTable, load, read_header
 from zyz_match.storage.rejects import write_rejects
 from zyz_match.storage.sheets import Sheet, best_sheet, open_book
 
 __all__ = ["ColumnMapping", "FirmFile", "read_firms", "write_rejects"]
 
 Tick = Callable[[int, int], None]
-_SAMPLES = 3
+_PERSONAL = ("电话", "手机", "邮箱", "联系", "姓名", "身份证")  # no samples of such columns
+_COPY = re.compile(r" \(\d+\)$")  # what `raw` puts behind a header that stands there again
 _LOADED = 40  # per cent of the work done once the cells are in memory
 _KEY_COLUMNS = (Col.NAME, Col.USCC, Col.STOCK_CODE)
 
@@ -59,20 +62,23 @@ def read_firms(path: Path, *, progress: Tick | None = None) -> FirmFile:
     path = Path(path)
     tick(0, 100)
     with open_book(path) as book:
-        sheet, header_index = best_sheet(book)
-        _check_header(sheet, header_index, book.name)
-        raw = load(sheet, header_index, book.name)
-        name, digest = book.name, book.hash
-    if raw.escaped:
-        for column in raw.columns:
+        sheet, index = best_sheet(book)
+        _check_header(sheet, index, book.name)
+        headers, repeated = read_header(sheet, index)
+        fields = _first_of_repeated(firm_frame.meanings(headers), headers, repeated)
+        raw = load(sheet, index, book.name, fields)
+        for column in raw.columns if raw.escaped else ():
             column[:] = [rejects.unescape(c) for c in column]
-    tick(_LOADED, 100)
-    found = _firms(raw, lambda done, total: tick(_LOADED + (99 - _LOADED) * done // total, 100))
-    tick(100, 100)
-    return replace(
-        found, file_name=name, file_hash=digest, sheet=sheet.name, charset=sheet.charset,
-        header_row=sheet.first + header_index, warnings=(*_about(sheet, raw), *found.warnings),
-    )  # fmt: skip
+        tick(_LOADED, 100)
+        found = _firms(
+            sheet, raw, fields, lambda d, n: tick(_LOADED + (99 - _LOADED) * d // n, 100)
+        )
+        tick(100, 100)
+        return replace(
+            found, file_name=book.name, file_hash=book.hash, sheet=sheet.name,
+            charset=sheet.charset, header_row=sheet.first + index,
+            warnings=(*_about(sheet, raw), *found.warnings),
+        )  # fmt: skip
 
 
 def _check_header(sheet: Sheet, header_index: int, name: str) -> None:
@@ -90,20 +96,20 @@ def _check_header(sheet: Sheet, header_index: int, name: str) -> None:
     )
 
 
-def _firms(raw: RawTable, tick: Tick) -> FirmFile:
+def _firms(sheet: Sheet, raw: RawTable, fields: dict[int, Field], tick: Tick) -> FirmFile:
     notes = Notes()
-    fields = _first_of_repeated(firm_frame.meanings(raw.headers), raw)
     contacts.check(raw, fields, notes)
     draft = firm_frame.build(raw, fields, notes, tick)
-    frame = firm_frame.frame_of(draft.columns)
-    kept = frame.drop(index=sorted(notes.reasons))
+    kept = frame_of(draft)
     merged = duplicates.merge(kept)
     for row, (first, differing) in merged.refused.items():
         notes.reject(
             row,
-            f"与第 {raw.numbers[first]} 行是同一家企业，但{'、'.join(differing)}不同；请核对后只留一行",
+            f"与第 {raw.numbers[first]} 行是同一家企业，但{'、'.join(differing)}不同；"
+            f"请核对后只留一行",
         )
-    kept = kept.drop(index=[*merged.into, *merged.refused])
+    if merged.into or merged.refused:
+        kept = kept.drop(index=[*merged.into, *merged.refused])
     for at, changes in merged.changes.items():
         kept.loc[at, [c.value for c in changes]] = list(changes.values())
     ids = _owners(kept, merged)
@@ -111,9 +117,9 @@ def _firms(raw: RawTable, tick: Tick) -> FirmFile:
     ignored = tuple(h for h in raw.headers if find_field(h) is None and is_ignored(h))
     unknown = (h for i, h in enumerate(raw.headers) if h and i not in fields and h not in ignored)
     return FirmFile(
-        frame=firm_frame.check(kept.reset_index(drop=True)),
-        contacts=contacts.collect(raw, fields, ids),
-        rejects=rejects.table(raw, notes),
+        frame=check(kept),
+        contacts=contacts.collect(raw, fields, _rows_of(ids)),
+        rejects=rejects.table(sheet, raw, notes),
         mapping=tuple(_mapping(raw, fields)),
         unknown=tuple(unknown),
         ignored=ignored,
@@ -125,12 +131,11 @@ def _firms(raw: RawTable, tick: Tick) -> FirmFile:
     )  # fmt: skip
 
 
-def _first_of_repeated(fields: dict[int, Field], raw: RawTable) -> dict[int, Field]:
+def _first_of_repeated(
+    fields: dict[int, Field], headers: Sequence[str], repeated: Sequence[str]
+) -> dict[int, Field]:
     """Of a header that stands there twice, word for word, only the first column counts."""
-    again = {
-        i for i, h in enumerate(raw.headers)
-        if any(h.startswith(f"{r} (") and h != r for r in raw.repeated)
-    }  # fmt: skip
+    again = {i for i, h in enumerate(headers) if _COPY.sub("", h) in repeated and _COPY.search(h)}
     return {i: f for i, f in fields.items() if i not in again}
 
 
@@ -140,14 +145,21 @@ def _owners(kept: pd.DataFrame, merged: duplicates.Merged) -> dict[int, str]:
     return ids | {at: ids[first] for at, first in merged.into.items() if first in ids}
 
 
-def _mapping(raw: RawTable, fields: dict[int, Field]) -> Sequence[ColumnMapping]:
+def _rows_of(ids: dict[int, str]) -> dict[str, list[int]]:
+    rows: dict[str, list[int]] = {}
+    for row, firm_id in ids.items():
+        rows.setdefault(firm_id, []).append(row)
+    return rows
+
+
+def _mapping(raw: RawTable, fields: dict[int, Field]) -> list[ColumnMapping]:
     out = []
     for position, header in enumerate(raw.headers):
         target = fields[position].target if position in fields else None
-        personal = target is not None and not isinstance(target, Col)
-        cells = [] if personal else [c for c in raw.columns[position][:200] if c.strip()]
-        samples = tuple(s[:60] for s in dict.fromkeys(plain(cells)))[:_SAMPLES]
-        out.append(ColumnMapping(header, target, samples))
+        personal = any(w in header for w in _PERSONAL) or not (
+            target is None or isinstance(target, Col)
+        )
+        out.append(ColumnMapping(header, target, () if personal else raw.samples[position]))
     return out
 
 
@@ -166,7 +178,10 @@ def _shared_targets(raw: RawTable, fields: dict[int, Field]) -> list[str]:
 def _about(sheet: Sheet, raw: RawTable) -> list[str]:
     out = [f"表头“{h}”重复，只用第一列" for h in raw.repeated]
     if sheet.merged > 1:
-        out.append(f"工作表“{sheet.name}”有 {sheet.merged} 处合并单元格，只有左上角的一格有值，其余按空处理")
+        out.append(
+            f"工作表“{sheet.name}”有 {sheet.merged} 处合并单元格，只有左上角的一格有值，"
+            f"其余按空处理"
+        )
     if sheet.hidden:
         out.append(f"读取的是隐藏的工作表“{sheet.name}”")
     return out

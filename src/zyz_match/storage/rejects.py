@@ -8,7 +8,8 @@ import pandas as pd
 from zyz_match.outputs import write_bytes
 from zyz_match.storage.cells import Notes, plain
 from zyz_match.storage.columns import REASON, ROW_NUMBER, header_key
-from zyz_match.storage.raw import RawTable
+from zyz_match.storage.raw import RawTable, read_rows
+from zyz_match.storage.sheets import Sheet
 
 _RISKY = re.compile("^'*[=+\\-@\t\r＝＋－＠]")
 _ESCAPED = re.compile("^'+[=+\\-@\t\r＝＋－＠]")
@@ -25,16 +26,19 @@ def unescape(text: str) -> str:
     return text[1:] if _ESCAPED.match(text) else text
 
 
-def table(raw: RawTable, notes: Notes) -> pd.DataFrame:
-    """行号, 原因, then the rows as they were read."""
+def table(sheet: Sheet, raw: RawTable, notes: Notes) -> pd.DataFrame:
+    """行号, 原因, then the rejected rows whole, as they stand in the file."""
     rows = sorted(notes.reasons)
+    found = read_rows(sheet, {raw.numbers[r] for r in rows}, len(raw.headers))
+    cells = [plain(found[raw.numbers[r]]) for r in rows]
     columns = {
         ROW_NUMBER: pd.Series([raw.numbers[r] for r in rows], dtype="int64"),
         REASON: pd.Series(["；".join(dict.fromkeys(notes.reasons[r])) for r in rows], dtype="str"),
     }
-    for header, cells in zip(raw.headers, raw.columns, strict=True):
+    for at, header in enumerate(raw.headers):
         if header_key(header) not in _OURS:
-            columns[header] = pd.Series(plain([cells[r] for r in rows]), dtype="str")
+            texts = [unescape(c[at]) if raw.escaped else c[at] for c in cells]
+            columns[header] = pd.Series(texts, dtype="str")
     return pd.DataFrame(columns)
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -162,7 +162,7 @@ def to_store(record: Record, moment: str) -> Record:
     return record | derived | {"updated_at": moment}
 
 
-def to_json(record: Mapping[Hashable, Any]) -> str:
+def to_json(record: Mapping[str, Any]) -> str:
     """A record as JSON without what is missing."""
     kept = {c: record[c] for c in COLUMNS if record[c] not in ("", None)}
     return json.dumps(kept, ensure_ascii=False, allow_nan=False)

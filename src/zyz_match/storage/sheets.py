@@ -70,7 +70,9 @@ def open_book(path: Path) -> Iterator[Book]:
         with tempfile.TemporaryDirectory(prefix="zyz-") as folder:
             yield Book(path.name, digest, _sheets(path, path.name, Path(folder), nested=False))
     except PermissionError as error:
-        raise FileError(f"没有权限读取“{path}”。请检查文件权限，或关闭正在使用它的程序。") from error
+        raise FileError(
+            f"没有权限读取“{path}”。请检查文件权限，或关闭正在使用它的程序。"
+        ) from error
     except zipfile.BadZipFile as error:
         raise FileError(f"“{path.name}”已损坏或不完整（{error}）。请重新下载或导出。") from error
 
@@ -86,7 +88,9 @@ def _check_file(path: Path) -> None:
     if size == 0:
         raise FileError(f"“{path.name}”是空文件。请重新导出。")
     if size > LARGEST_FILE:
-        raise FileError(f"“{path.name}”有 {size >> 20} MB，超过 1 GB 的上限。请拆成几个文件后再导入。")
+        raise FileError(
+            f"“{path.name}”有 {size >> 20} MB，超过 1 GB 的上限。请拆成几个文件后再导入。"
+        )
 
 
 def _missing(path: Path) -> FileError:
@@ -180,7 +184,8 @@ def _text(path: Path, name: str, head: bytes) -> tuple[Sheet, ...]:
     start = head.decode(charset, "ignore").lstrip("\ufeff \t\r\n")
     if start[:1] == "<":
         raise FileError(
-            f"“{name}”其实是网页或 XML 表格，不是真正的 Excel 文件。请用 Excel 打开，另存为 .xlsx 后再导入。"
+            f"“{name}”其实是网页或 XML 表格，不是真正的 Excel 文件。请用 Excel 打开，另存为 "
+            f".xlsx 后再导入。"
         )
     if start[:1] == "[" and start[1:].lstrip()[:1] in ("{", "]"):
         raise FileError(f"“{name}”是 JSON 数组。请改为每行一个 JSON 对象（.jsonl）。")
@@ -214,7 +219,8 @@ def _csv_rows(path: Path, name: str, charset: str, delimiter: str) -> Iterator[l
                 line = reader.line_num
                 if len(row) > workbooks.MOST_COLUMNS:
                     raise FileError(
-                        f"“{name}”第 {line} 行有 {len(row)} 列，超过 {workbooks.MOST_COLUMNS} 列的上限。"
+                        f"“{name}”第 {line} 行有 {len(row)} 列，超过 {workbooks.MOST_COLUMNS} "
+                        f"列的上限。"
                     )
                 yield row
         except csv.Error as error:

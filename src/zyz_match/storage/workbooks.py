@@ -55,7 +55,8 @@ def check_archive(archive: zipfile.ZipFile, name: str) -> None:
     members = archive.infolist()
     if len(members) > MOST_MEMBERS:
         raise FileError(
-            f"“{name}”内有 {len(members)} 个部件，超过 {MOST_MEMBERS} 个的上限，可能是压缩炸弹，未读取。"
+            f"“{name}”内有 {len(members)} 个部件，超过 {MOST_MEMBERS} 个的上限，可能是压缩炸弹，"
+            f"未读取。"
         )
     if (size := sum(m.file_size for m in members)) > LARGEST_UNPACKED:
         raise FileError(
@@ -77,7 +78,11 @@ def convert(path: Path, folder: Path, name: str) -> list[SheetRows]:
     ]  # fmt: skip
     try:
         done = subprocess.run(
-            command, capture_output=True, timeout=WALL_SECONDS, stdin=subprocess.DEVNULL, check=False
+            command,
+            capture_output=True,
+            timeout=WALL_SECONDS,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise FileError(f"“{name}”解析超过 {WALL_SECONDS} 秒，已停止。请拆小后再导入。") from error
@@ -106,7 +111,8 @@ def _refusal(verdict: dict[str, Any], name: str) -> FileError:
 def _sheet(found: dict[str, Any], folder: Path, name: str) -> SheetRows:
     if "wide" in found:
         raise FileError(
-            f"“{name}”的工作表“{found['name']}”有 {found['wide']} 列，超过 {MOST_COLUMNS} 列的上限。"
+            f"“{name}”的工作表“{found['name']}”有 {found['wide']} 列，超过 {MOST_COLUMNS} "
+            f"列的上限。"
             "请只保留需要的列后再导入。"
         )
     return SheetRows(found["name"], folder / found["file"], found["merged"], found["hidden"])

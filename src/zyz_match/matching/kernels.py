@@ -1,0 +1,188 @@
+"""Compiled loops over all firms of a pool; what each computes is one line of numpy, see its test.
+
+Every kernel has one fixed signature, so it is compiled once and then read from numba's cache;
+the arrays of an index may be read-only (a memory-mapped artifact).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+
+BLOCK = 1 << 15  # firms whose sums stay in the processor's cache; their rows fit 16 bits
+WORD = 64  # firms to a word of a bit set
+# the top six bits of (1 << b) * _DE_BRUIJN differ for every b: a table gives b back
+_DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
+_BIT = np.zeros(WORD, np.int64)
+_BIT[[(0x03F79D71B4CB0A89 << b) % (1 << 64) >> 58 for b in range(WORD)]] = np.arange(WORD)
+
+
+def _array(item: Any, dimensions: int = 1) -> Any:
+    return types.Array(item, dimensions, "C", readonly=True)
+
+
+_B, _I32, _I64 = _array(types.boolean), _array(types.int32), _array(types.int64)
+_U16, _F32, _F64 = _array(types.uint16), _array(types.float32), _array(types.float64)
+_U16_2, _I64_2, _U64_2 = _array(types.uint16, 2), _array(types.int64, 2), _array(types.uint64, 2)
+_OUT32, _OUT64, _OUT_B = types.float32[::1], types.float64[::1], types.boolean[::1]
+
+
+def kernel(*signature: Any, fastmath: bool = False) -> Callable[[Callable[..., Any]], Any]:
+    """Compile for one signature; kept in numba's cache where a folder for it can be written."""
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        try:
+            return njit([signature], cache=True, nogil=True, fastmath=fastmath)(function)
+        except RuntimeError:  # no folder can be written: compiled anew by every process
+            return njit([signature], nogil=True, fastmath=fastmath)(function)
+
+    return compiled
+
+
+@kernel(_I64_2, _U16, _U16, _U16_2, _I32, _I64, _F32, _OUT32)
+def sum_columns(
+    starts: Any, rows: Any, codes: Any, dense: Any, place: Any, columns: Any, weights: Any, out: Any
+) -> None:
+    """Add weight x code of the given columns to every firm's sum, block by block.
+
+    A column is dense (row `place` of `dense`) or, at place -1, a run of postings in each block.
+    """
+    for block in range(starts.shape[0]):
+        low = block * BLOCK
+        high = min(low + BLOCK, len(out))
+        sums = out[low:high]
+        for j in range(len(columns)):
+            c, weight = columns[j], weights[j]
+            for p in range(starts[block, c], starts[block, c + 1]):
+                sums[rows[p]] += weight * np.float32(codes[p])
+        full = np.flatnonzero(place[columns] >= 0)
+        for first in range(0, len(full) - len(full) % 4, 4):
+            a, b, c, d = full[first], full[first + 1], full[first + 2], full[first + 3]
+            w0, w1, w2, w3 = weights[a], weights[b], weights[c], weights[d]
+            d0, d1 = dense[place[columns[a]], low:high], dense[place[columns[b]], low:high]
+            d2, d3 = dense[place[columns[c]], low:high], dense[place[columns[d]], low:high]
+            for i in range(len(sums)):
+                sums[i] += (
+                    w0 * np.float32(d0[i]) + w1 * np.float32(d1[i])
+                    + w2 * np.float32(d2[i]) + w3 * np.float32(d3[i])
+                )  # fmt: skip
+        for first in range(len(full) - len(full) % 4, len(full)):
+            weight, d0 = weights[full[first]], dense[place[columns[full[first]]], low:high]
+            for i in range(len(sums)):
+                sums[i] += weight * np.float32(d0[i])
+
+
+@kernel(_I64_2, _U16, _U64_2, _I32, _I64, _I64, _I64, _F64, _OUT32)
+def cover(
+    starts: Any, rows: Any, held: Any, place: Any, columns: Any,
+    term_starts: Any, needed: Any, weights: Any, out: Any,
+) -> None:  # fmt: skip
+    """Add weight x ln(1 + (n - df + .5) / (df + .5)) of every term to the firms that cover it.
+
+    `columns` are distinct n-grams; term t needs all of `needed[term_starts[t]:term_starts[t + 1]]`,
+    numbers into `columns`; df firms of n cover it. Works on bit sets, one for each n-gram;
+    `held` has them ready for the dense columns.
+    """
+    bits = np.zeros((len(columns), held.shape[1]), np.uint64)
+    for j in range(len(columns)):
+        c = columns[j]
+        if place[c] >= 0:
+            bits[j] = held[place[c]]
+        for block in range(starts.shape[0]):
+            own = bits[j, block * (BLOCK // WORD) :]
+            for p in range(starts[block, c], starts[block, c + 1]):
+                own[rows[p] // WORD] |= np.uint64(1) << np.uint64(rows[p] % WORD)
+    both = np.empty(held.shape[1], np.uint64)
+    found = np.empty(len(out), np.int64)
+    for t in range(len(weights)):
+        both[:] = bits[needed[term_starts[t]]]
+        for k in range(term_starts[t] + 1, term_starts[t + 1]):
+            both &= bits[needed[k]]
+        count = 0
+        for i in range(len(both)):
+            word = both[i]
+            while word:
+                lowest = word & (~word + np.uint64(1))
+                found[count] = i * WORD + _BIT[(lowest * _DE_BRUIJN) >> np.uint64(58)]
+                count += 1
+                word ^= lowest
+        df = np.float64(count)
+        value = np.float32(weights[t] * np.log1p((len(out) - df + 0.5) / (df + 0.5)))
+        for p in range(count):
+            out[found[p]] += value
+
+
+@kernel(_array(types.int8, 2), _F32, _F32, _OUT32, fastmath=True)
+def dot_rows(matrix: Any, scale: Any, vector: Any, out: Any) -> None:
+    """Inner product of every quantised row with a vector."""
+    for i in range(matrix.shape[0]):
+        total = np.float32(0.0)
+        for j in range(matrix.shape[1]):
+            total += np.float32(matrix[i, j]) * vector[j]
+        out[i] = total * scale[i]
+
+
+@kernel(_F32, _B, types.boolean, _OUT32, _OUT_B)
+def unit(raw: Any, active: Any, mean_for_missing: Any, values: Any, missing: Any) -> Any:
+    """Divide by the best active firm and cut to [0, 1]; missing ones get the active mean, or 0.
+
+    Gives that best number; when it is not above zero, nothing was written.
+    """
+    top, total, known = np.float32(0.0), 0.0, 0
+    for i in range(len(raw)):
+        if active[i] and raw[i] == raw[i]:
+            top = max(top, raw[i])
+            total += raw[i]
+            known += 1
+    if top <= 0:
+        return top
+    neutral = np.float32(total / known / top) if mean_for_missing else np.float32(0.0)
+    for i in range(len(raw)):
+        missing[i] = raw[i] != raw[i]
+        value = min(max(raw[i] / top, np.float32(0.0)), np.float32(1.0))
+        values[i] = neutral if missing[i] else value
+    return top
+
+
+@kernel(_F32, types.float64, _OUT64)
+def add_share(values: Any, share: Any, total: Any) -> None:
+    """Add share x value to every firm's total."""
+    for i in range(len(values)):
+        total[i] += share * np.float64(values[i])
+
+
+@kernel(_F64, _B, _I64, _OUT64)
+def best_rows(scores: Any, allowed: Any, rows: Any, kept: Any) -> Any:
+    """Put the best allowed rows into `rows`, unordered, ties by row; gives how many there are.
+
+    `kept` holds their scores as a heap whose root is the worst one: lowest score, then highest row.
+    """
+    size = 0
+    for i in range(len(scores)):
+        if not allowed[i]:
+            continue
+        if size < len(rows):
+            at = size
+            size += 1
+            while at > 0 and (
+                scores[i] < kept[(at - 1) // 2] or scores[i] == kept[(at - 1) // 2]
+            ):  # a later row of the same score is the worse one
+                kept[at], rows[at] = kept[(at - 1) // 2], rows[(at - 1) // 2]
+                at = (at - 1) // 2
+            kept[at], rows[at] = scores[i], i
+        elif scores[i] > kept[0]:
+            at = 0
+            while 2 * at + 1 < size:
+                child = 2 * at + 1
+                if child + 1 < size and (
+                    kept[child + 1] < kept[child]
+                    or (kept[child + 1] == kept[child] and rows[child + 1] > rows[child])
+                ):
+                    child += 1
+                if kept[child] >= scores[i]:
+                    break
+                kept[at], rows[at] = kept[child], rows[child]
+                at = child
+            kept[at], rows[at] = scores[i], i
+    return size

@@ -1,0 +1,1 @@
+"""The shelves: stores, files and artifacts; no mathematics."""
