@@ -6,19 +6,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from zyz_match import profiles
 from zyz_match.domain import Explanation, Filters, Firm, Shortlist, Similar, Town, TownFit
 from zyz_match.errors import FileError, InputError, NeedsConfirmation, NotFoundError, StorageError
 from zyz_match.matching import ranking
-from zyz_match.matching.backtest import BacktestReport, backtest
 from zyz_match.matching.index import Index
 from zyz_match.settings import Settings
 from zyz_match.shipped import data_folder
-from zyz_match.storage import readers, registry
-from zyz_match.storage.datasets import read_dataset, write_run
+from zyz_match.storage import registry
 from zyz_match.storage.store import Batch, BatchResult, Store, UndoResult
+
+if TYPE_CHECKING:  # loaded where used: a ranked list must not wait for them
+    from zyz_match.matching.backtest import BacktestReport
+    from zyz_match.storage.readers import FirmFile
 
 Progress = Callable[[str, int, int], None]  # what is going on, done, total
 MAX_K = 10_000
@@ -34,7 +36,7 @@ def _silent(_what: str, _done: int, _total: int) -> None:
 class ImportReport:
     """What one import found in the file and did to the store."""
 
-    file: readers.FirmFile
+    file: "FirmFile"
     batch: BatchResult | None  # None after a dry run
     rejects_path: Path | None  # where the rejected rows were written, None when there are none
 
@@ -125,6 +127,8 @@ class Service:
         nothing is written on a dry run). Raises FileError when the file is no firm table,
         NeedsConfirmation when more than a fifth of its rows are refused and `confirmed` is not set.
         """
+        from zyz_match.storage import readers
+
         file = readers.read_firms(path, progress=lambda d, n: progress("读取", d, n))
         where = None
         if len(file.rejects) and not dry_run:
@@ -243,12 +247,15 @@ class Service:
     @staticmethod
     def backtest(
         folder: Path, *, out: Path | None = None, k: int = 100, progress: Progress = _silent
-    ) -> BacktestReport:
+    ) -> "BacktestReport":
         """Rank every town of a folder of files and score the lists against its truth.csv.
 
         Works on the folder alone (with the shipped towns where it has no towns.jsonl); no store is
         opened or changed. Raises FileError for a folder without firms.
         """
+        from zyz_match.matching.backtest import backtest
+        from zyz_match.storage.datasets import read_dataset, write_run
+
         data = read_dataset(folder)
         if data.firms is None:
             raise FileError(f"“{folder}”中没有 enterprises.*（csv、xlsx、jsonl），无法回测。")

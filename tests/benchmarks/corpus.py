@@ -75,7 +75,9 @@ class Corpus:
     def _dressed(self, stem: str, before: float, after: float) -> str:
         """A stem with a usual word before and after it, with these chances."""
         first = self.rng.choice(_BEFORE) if self.rng.random() < before else ""
-        last = _AFTER[int(len(_AFTER) * self.rng.random() ** 2)] if self.rng.random() < after else ""
+        last = (
+            _AFTER[int(len(_AFTER) * self.rng.random() ** 2)] if self.rng.random() < after else ""
+        )
         return f"{first}{stem}{last}"
 
     def _zipf(self, n: int, draws: int) -> Ints:
@@ -105,7 +107,9 @@ class Corpus:
         frame[Col.SCOPE] = [self._scope(s) for s in of]
         frame[Col.INDUSTRY] = [rng.choice(self.codes[s]) if rng.random() < 0.9 else "" for s in of]
         frame[Col.DIVISION] = [p.code if rng.random() < 0.95 else "" for p in places]
-        standings = rng.choice([Standing.ACTIVE, Standing.ABNORMAL, Standing.GONE], n, p=(0.9, 0.06, 0.04))
+        standings = rng.choice(
+            [Standing.ACTIVE, Standing.ABNORMAL, Standing.GONE], n, p=(0.9, 0.06, 0.04)
+        )
         frame[Col.STANDING] = [str(s) for s in standings]
         frame[Col.MARKS] = [rng.choice(MARKS) if x < 0.1 else "" for x in rng.random(n)]
         for column in NUMBER_COLUMNS:
@@ -131,14 +135,18 @@ class Corpus:
         rng = self.rng
         home, *others = (self.sectors[i] for i in rng.choice(len(self.sectors), 4, replace=False))
         place = self.places[rng.integers(len(self.places))]
-        products = tuple(Product(t, float(rng.integers(1, 4))) for t in self._terms(home, terms // 5))
+        products = tuple(
+            Product(t, float(rng.integers(1, 4))) for t in self._terms(home, terms // 5)
+        )
         left = terms - len(products)
         segments = []
         for i, size in enumerate(len(part) for part in np.array_split(range(left), 5)):
             sector = home if i < 2 else others[i - 2]
             found, codes = self._terms(sector, size), rng.choice(self.codes[sector], 2)
             segments.append(
-                ChainSegment(f"环节{i}", ROLES[i % 4], terms=found, industries=tuple(map(str, codes)))  # type: ignore[arg-type]
+                ChainSegment(
+                    f"环节{i}", ROLES[i % 4], terms=found, industries=tuple(map(str, codes))
+                )  # type: ignore[arg-type]
             )
         return Town(
             id=name, name=name, province="", city="", county=place.name, products=products,

@@ -154,7 +154,11 @@ def test_filters_act_before_the_top_k(index: Index, filters: Filters, expected: 
 
 @pytest.mark.parametrize(
     "filters",
-    [Filters(provinces=("乌有省",)), Filters(industries=("不存在的行业",)), Filters(marks=("金牌",))],
+    [
+        Filters(provinces=("乌有省",)),
+        Filters(industries=("不存在的行业",)),
+        Filters(marks=("金牌",)),
+    ],
 )
 def test_a_filter_word_nobody_knows_is_refused(index: Index, filters: Filters) -> None:
     with pytest.raises(InputError, match="不认识"):
@@ -241,9 +245,7 @@ def test_look_alikes_share_words_and_leave_out_the_given_firm(index: Index) -> N
 def test_anchors_draw_their_look_alikes_up_and_are_not_listed(index: Index) -> None:
     town = Town("t", "合成镇", products=(Product("五金"),), anchors=("合成庚食品公司",))
     plain = Town("t", "合成镇", products=(Product("五金"),))
-    more = table(
-        *world().to_dict("records"), firm("合成糕点坊公司", products="糕点；饼干；月饼")
-    )
+    more = table(*world().to_dict("records"), firm("合成糕点坊公司", products="糕点；饼干；月饼"))
     index = Index().fit(more)
     score = {
         t.anchors: {m.firm.name: m.score for m in ranking.rank(index, t, k=50).matches}
@@ -261,7 +263,9 @@ def test_a_needed_segment_counts_more_than_a_present_one() -> None:
     index = Index().fit(world())
     gain = {
         need: next(
-            m.score for m in ranking.rank(index, town(need), k=50).matches if "丁装备" in m.firm.name
+            m.score
+            for m in ranking.rank(index, town(need), k=50).matches
+            if "丁装备" in m.firm.name
         )
         for need in ("missing", "present")
     }
