@@ -7,6 +7,7 @@ import traceback
 import uuid
 from typing import Any
 
+import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,6 +17,7 @@ from api.problems import INTERNAL, problem
 LOG = logging.getLogger("zyz_match.api")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 FRAMES_LOGGED = 12
+DRAIN_SECONDS, DRAIN_BYTES = 5.0, 16_000_000
 
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
@@ -51,6 +53,30 @@ def _without_messages(error: BaseException) -> str:
     return f"{type(error).__module__}.{type(error).__qualname__}{because} at {places}"
 
 
+class _Body:
+    """The request body, read to its end before an answer.
+
+    A client that is still sending when the answer closes the connection loses the answer.
+    """
+
+    def __init__(self, receive: Receive, *, waits: bool) -> None:
+        self._receive = receive
+        self._ended = waits  # a client that waits for "100 Continue" sends nothing unasked
+
+    async def receive(self) -> Message:
+        """The next part, for the application."""
+        message = await self._receive()
+        self._ended = not message.get("more_body", False)
+        return message
+
+    async def drain(self) -> None:
+        """Read and drop what the application left, within limits."""
+        dropped = 0
+        with anyio.move_on_after(DRAIN_SECONDS):
+            while not self._ended and dropped < DRAIN_BYTES:
+                dropped += len((await self.receive()).get("body", b""))
+
+
 class Guard:
     """Wraps the application once, outside of everything that may fail."""
 
@@ -66,27 +92,29 @@ class Guard:
         sent_id = headers.get("x-request-id", "")
         request_id = sent_id if REQUEST_ID.fullmatch(sent_id) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
+        body = _Body(receive, waits="expect" in headers)
         started = False
 
         async def guarded_send(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                await body.drain()
                 _add_headers(message, request_id)
             await send(message)
 
         try:
             if not is_loopback(_host_name(headers.get("host", "localhost"))):
-                await _wrong_host(scope, receive, guarded_send)
+                await _wrong_host(scope, body.receive, guarded_send)
             else:
-                await self.app(scope, receive, guarded_send)
+                await self.app(scope, body.receive, guarded_send)
         except ClientDisconnect:
             LOG.info("request_id=%s client went away", request_id)
         except Exception as error:
             LOG.error("request_id=%s %s %s", request_id, _place(scope), _without_messages(error))
             if started:
                 raise RuntimeError(f"answer broken off, request_id={request_id}") from None
-            await problem(scope, 500, "internal_error", INTERNAL)(scope, receive, guarded_send)
+            await problem(scope, 500, "internal_error", INTERNAL)(scope, body.receive, guarded_send)
 
 
 def _place(scope: Scope) -> str:

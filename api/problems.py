@@ -68,13 +68,11 @@ class Refusal(ZyzError):
         message: str,
         *,
         errors: Sequence[Mapping[str, str]] = (),
-        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.errors = tuple(errors)
-        self.headers = dict(headers or {})
 
 
 def request_id(scope: Mapping[str, Any]) -> str:
@@ -124,10 +122,9 @@ def _on_zyz_error(request: Request, error: Exception) -> Response:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         LOG.error("request_id=%s status=%d code=%s", request_id(request.scope), status, error.code)
     errors: Sequence[Mapping[str, str]] = [{"detail": d} for d in error.details]
-    headers: Mapping[str, str] = {}
     if isinstance(error, Refusal):
-        errors, headers = error.errors, error.headers
-    return problem(request.scope, status, error.code, error.message, errors=errors, headers=headers)
+        errors = error.errors
+    return problem(request.scope, status, error.code, error.message, errors=errors)
 
 
 def _on_validation_error(request: Request, error: Exception) -> Response:

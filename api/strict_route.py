@@ -47,10 +47,7 @@ def _check_content_type(request: Request) -> None:
 
 
 async def _read_body(request: Request) -> bytes:
-    too_large = Refusal(
-        413, "body_too_large", f"请求体超过 {MAX_BODY:,} 字节，请缩减后重试。",
-        headers={"Connection": "close"},
-    )  # fmt: skip
+    too_large = Refusal(413, "body_too_large", f"请求体超过 {MAX_BODY:,} 字节，请缩减后重试。")
     declared = request.headers.get("content-length", "0")
     if not declared.isascii() or not declared.isdigit() or len(declared) > 18:
         raise Refusal(400, "bad_request", "Content-Length 不是有效的长度。")

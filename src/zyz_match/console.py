@@ -36,6 +36,11 @@ class Column(NamedTuple):
     style: str = ""
 
 
+def figures(heading: str) -> Column:
+    """A column of numbers: to the right, never wrapped."""
+    return Column(heading, right=True, whole=True)
+
+
 def prepare_streams() -> None:
     """Make stdout and stderr take Chinese whatever the locale says.
 
@@ -174,7 +179,8 @@ class Meter:
             if self._bar is None:
                 self._bar = Progress(
                     TextColumn("{task.description}"), BarColumn(),
-                    TextColumn("{task.fields[count]}"), TimeElapsedColumn(), console=console, transient=True,
+                    TextColumn("{task.fields[count]}"), TimeElapsedColumn(),
+                    console=console, transient=True,
                 )  # fmt: skip
                 self._bar.start()
                 self._task = self._bar.add_task(what, total=None, count="")

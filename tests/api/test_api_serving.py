@@ -111,10 +111,16 @@ def test_a_real_server_answers(server: httpx2.Client) -> None:
 
 
 def test_a_real_server_refuses_a_large_body(server: httpx2.Client) -> None:
-    headers = {"Content-Type": "application/json"}
-    for _ in range(2):
-        response = server.put("/v1/towns/socket", content=b" " * 1_200_000, headers=headers)
-        assert response.status_code == 413
+    for kind, path, status in (
+        ("application/json", "/v1/towns/socket", 413),
+        ("text/plain", "/v1/towns/socket", 415),
+        ("application/json", "/v1/towns", 405),
+        ("application/json", "/v1/nowhere", 404),
+    ):
+        headers = {"Content-Type": kind}
+        for _ in range(3):
+            response = server.put(path, content=b" " * 3_000_000, headers=headers)
+            assert response.status_code == status
 
 
 def raw(port: int, request: bytes) -> bytes:

@@ -10,7 +10,7 @@ import typer
 
 from zyz_match.commands.lists import Json
 from zyz_match.commands.office import emit_json, existing_file, office, program
-from zyz_match.console import Column, note, say, show_pairs, show_table
+from zyz_match.console import Column, figures, note, say, show_pairs, show_table
 from zyz_match.errors import InputError
 
 if TYPE_CHECKING:
@@ -261,14 +261,19 @@ def batches(as_json: Json = False) -> None:
         note("还没有导入过文件。", "yellow")
         return
     columns = (
-        Column("批次", right=True, whole=True), Column("时间", whole=True), Column("文件"),
-        Column("行数", right=True, whole=True), Column("新增", right=True, whole=True),
-        Column("更新", right=True, whole=True), Column("未变", right=True, whole=True),
+        figures("批次"),
+        Column("时间", whole=True),
+        Column("文件"),
+        figures("行数"),
+        figures("新增"),
+        figures("更新"),
+        figures("未变"),
         Column("状态", whole=True),
-    )  # fmt: skip
+    )
     rows = [
         (b.batch_id, f"{b.created_at.astimezone():%Y-%m-%d %H:%M}", b.file_name, f"{b.rows:,}",
-         f"{b.created:,}", f"{b.updated:,}", f"{b.unchanged:,}", "已撤销" if b.undone_at else "有效")
+         f"{b.created:,}", f"{b.updated:,}", f"{b.unchanged:,}",
+         "已撤销" if b.undone_at else "有效")
         for b in found
     ]  # fmt: skip
     show_table(columns, rows)

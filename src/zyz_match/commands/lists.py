@@ -16,7 +16,7 @@ from zyz_match.commands.office import (
     user,
     written,
 )
-from zyz_match.console import NARROW, Column, clean, note, out, say, show_table
+from zyz_match.console import NARROW, Column, clean, figures, note, out, say, show_table
 from zyz_match.domain import MARKS, Filters, Match, Shortlist
 from zyz_match.errors import InputError
 
@@ -169,11 +169,8 @@ def show_matches(matches: Sequence[Match]) -> None:
     from zyz_match.reports import place_of
 
     narrow = out().width < NARROW
-    columns = [
-        Column("名次", right=True, whole=True), Column("企业"),
-        *([] if narrow else [Column("地区")]), Column("得分", right=True, whole=True), Column("适配", right=True, whole=True),
-        Column("意愿", right=True, whole=True), Column("可信度", right=True, whole=True),
-        Column("理由"),
+    columns = [figures("名次"), Column("企业"),
+        *([] if narrow else [Column("地区")]), figures("得分"), figures("适配"), figures("意愿"), figures("可信度"), Column("理由"),
     ]  # fmt: skip
     rows = []
     for m in matches:
@@ -275,9 +272,7 @@ def similar(
     if not found:
         note("没有找到相近的企业：给定企业缺少经营范围和主营产品，或企业库太小。", "yellow")
         return
-    columns = (
-        Column("名次", right=True, whole=True), Column("企业"), Column("地区"),
-        Column("相近度", right=True, whole=True), Column("共有的词"), Column("同属行业"),
+    columns = (figures("名次"), Column("企业"), Column("地区"), figures("相近度"), Column("共有的词"), Column("同属行业"),
     )  # fmt: skip
     show_table(
         columns,

@@ -6,7 +6,7 @@ import typer
 
 from zyz_match.commands.lists import Json, Town
 from zyz_match.commands.office import emit_json, office, program
-from zyz_match.console import Column, note, say, show_pairs, show_table
+from zyz_match.console import Column, figures, note, say, show_pairs, show_table
 from zyz_match.domain import Explanation, Firm, Match, TownFit
 
 FirmName = Annotated[str, typer.Argument(metavar="企业", help="企业的名称、代码或编号。")]
@@ -22,10 +22,14 @@ def towns(as_json: Json = False) -> None:
         emit_json([town_to(t) for t in found])
         return
     columns = (
-        Column("编号"), Column("名称"), Column("所在地"), Column("产业类别"),
-        Column("产品", right=True, whole=True), Column("环节", right=True, whole=True),
+        Column("编号"),
+        Column("名称"),
+        Column("所在地"),
+        Column("产业类别"),
+        figures("产品"),
+        figures("环节"),
         Column("待补环节"),
-    )  # fmt: skip
+    )
     rows = [
         (t.id, t.name, f"{t.city}{t.county}", t.sector, len(t.products), len(t.chain),
          "、".join(s.segment for s in t.chain if s.need in ("missing", "weak")))
@@ -49,9 +53,7 @@ def town(name: Town, as_json: Json = False) -> None:
 
     show_pairs(town_pairs(found), title=found.name)
     say()
-    columns = (
-        Column("环节"), Column("位置", whole=True), Column("需求", whole=True), Column("关键词"),
-        Column("行业"),
+    columns = (Column("环节"), Column("位置", whole=True), Column("需求", whole=True), Column("关键词"), Column("行业"),
     )  # fmt: skip
     show_table(columns, [segment_row(s) for s in found.chain], title="产业链")
 
@@ -79,9 +81,13 @@ def firm(
         note("没有可匹配的专业镇：企业已注销、已在镇内，或注册在不列入名单的地区。", "yellow")
         return
     columns = (
-        Column("名次", right=True, whole=True), Column("专业镇"), Column("企业在该镇名次", right=True),
-        Column("得分", right=True, whole=True), Column("匹配环节"), Column("理由"),
-    )  # fmt: skip
+        figures("名次"),
+        Column("专业镇"),
+        Column("企业在该镇名次", right=True),
+        figures("得分"),
+        Column("匹配环节"),
+        Column("理由"),
+    )
     rows = [
         (f.rank, f.town.name, f.match.rank, f"{f.match.score:.1f}", f.match.segment, f.match.reason)
         for f in best
@@ -166,10 +172,13 @@ def _show_contributions(match: Match) -> None:
     from zyz_match.reports import PART_NAMES
 
     columns = (
-        Column("部分", whole=True), Column("贡献项", whole=True),
-        Column("得分", right=True, whole=True), Column("满分", right=True, whole=True),
-        Column("依据"), Column("缺失"),
-    )  # fmt: skip
+        Column("部分", whole=True),
+        Column("贡献项", whole=True),
+        figures("得分"),
+        figures("满分"),
+        Column("依据"),
+        Column("缺失"),
+    )
     rows: list[tuple[object, ...]] = [
         (PART_NAMES[c.part], c.label, f"{c.points:.1f}", f"{c.maximum:.1f}",
          "；".join(c.evidence), c.missing)

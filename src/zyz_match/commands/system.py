@@ -12,7 +12,7 @@ import typer
 
 from zyz_match.commands.lists import Json
 from zyz_match.commands.office import emit_json, existing_file, written
-from zyz_match.console import Column, Meter, note, say, show_table
+from zyz_match.console import Column, Meter, figures, note, say, show_table
 from zyz_match.errors import InputError
 from zyz_match.settings import SETTINGS, Settings, load_settings
 
@@ -54,10 +54,12 @@ def backtest(
         note("没有 truth.csv，只排出了名单，没有可对照的结果。", "yellow")
         return
     columns = (
-        Column("方法"), Column("nDCG@10", right=True, whole=True),
-        Column("recall@50", right=True, whole=True), Column("本系统 nDCG 高出", right=True),
+        Column("方法"),
+        figures("nDCG@10"),
+        figures("recall@50"),
+        Column("本系统 nDCG 高出", right=True),
         Column("本系统 recall 高出", right=True),
-    )  # fmt: skip
+    )
     rows = [
         (r.name, _interval(r.ndcg10), _interval(r.recall50), _interval(r.ndcg_gain, signed=True),
          _interval(r.recall_gain, signed=True))

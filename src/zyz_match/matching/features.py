@@ -184,12 +184,11 @@ class LatentFeatures(TransformerMixin, BaseEstimator):
     def fit(self, words: sparse.csr_matrix, y: None = None) -> Self:
         """Learn the basis from word weights (firms x n-grams)."""
         step = max(1, -(-words.shape[0] // self.sample))
-        rows = normalize(words[::step])
-        rank = min(self.n_components, min(rows.shape) - 1)
+        rank = min(self.n_components, min(words[::step].shape) - 1)
         if rank < 1:
             self.basis_: Floats = np.zeros((words.shape[1], 1), dtype=np.float32)
             return self
-        _, values, vectors = randomized_svd(rows, rank, n_iter=4, random_state=0)
+        _, values, vectors = randomized_svd(normalize(words[::step]), rank, n_iter=4, random_state=0)
         values = np.maximum(values, 1e-6 * max(float(values[0]), 1e-12))
         self.basis_ = np.ascontiguousarray(
             (vectors / values[:, None] ** self.whitening).T, np.float32
@@ -198,6 +197,8 @@ class LatentFeatures(TransformerMixin, BaseEstimator):
 
     def transform(self, words: sparse.csr_matrix) -> Floats:
         """Latent rows (firms x components) of length one."""
+        if not words.shape[1]:
+            return np.zeros((words.shape[0], self.basis_.shape[1]), dtype=np.float32)
         return np.asarray(normalize(normalize(words) @ self.basis_), dtype=np.float32)
 
     def get_feature_names_out(self, input_features: None = None) -> npt.NDArray[np.object_]:

@@ -1,77 +1,111 @@
 """The layout that scores every firm of a pool at once: postings by word, latent rows, codes.
 
-Exact: each kernel gives what the plain matrix product would give (float32 sums in column order).
+Every firm is scored, none is skipped; a list is the true top of all scores.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from numba import njit
+from scipy import sparse
 
 from zyz_match.domain import Col, Standing
 from zyz_match.industry import IndustryTree
+from zyz_match.matching import kernels
 from zyz_match.matching.events import EventFeatures
 from zyz_match.matching.features import FirmFeatures, Floats
 from zyz_match.region import Division, Divisions
 
+T = TypeVar("T")
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-
-
-@njit(cache=True, nogil=True)
-def _sum_postings(indptr: Any, rows: Any, data: Any, columns: Any, weights: Any, out: Any) -> None:
-    """Add weight x value of every posting of the given columns to its firm's sum."""
-    for j in range(len(columns)):
-        weight = weights[j]
-        for p in range(indptr[columns[j]], indptr[columns[j] + 1]):
-            out[rows[p]] += weight * data[p]
-
-
-@njit(cache=True, nogil=True)
-def _holding_all(indptr: Any, rows: Any, columns: Any) -> Any:
-    """Firms that hold all columns: walk the shortest posting list, look up in the others."""
-    shortest = columns[0]
-    for c in columns:
-        if indptr[c + 1] - indptr[c] < indptr[shortest + 1] - indptr[shortest]:
-            shortest = c
-    found = np.empty(indptr[shortest + 1] - indptr[shortest], np.int32)
-    n = 0
-    for p in range(indptr[shortest], indptr[shortest + 1]):
-        row, everywhere = rows[p], True
-        for c in columns:
-            at = indptr[c] + np.searchsorted(rows[indptr[c] : indptr[c + 1]], row)
-            if at == indptr[c + 1] or rows[at] != row:
-                everywhere = False
-                break
-        if everywhere:
-            found[n] = row
-            n += 1
-    return found[:n]
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _dot_rows(matrix: Any, scale: Any, vector: Any, out: Any) -> None:
-    """Inner product of every quantised row with a vector."""
-    for i in range(matrix.shape[0]):
-        total = np.float32(0.0)
-        for j in range(matrix.shape[1]):
-            total += np.float32(matrix[i, j]) * vector[j]
-        out[i] = total * scale[i]
+TOP_CODE = 65_535  # a word weight is a share of its n-gram's ceiling in 16 bits
+DENSE_FROM = 0.2  # share of the firms from which a dense row is read faster than postings
 
 
 def top_k(scores: npt.NDArray[np.float64], allowed: Mask, k: int) -> Ints:
     """Rows of the k best allowed scores, best first, ties by row; fewer when fewer are allowed."""
-    rows = np.flatnonzero(allowed)
-    if len(rows) > k:
-        values = scores[rows]
-        threshold = np.partition(values, len(values) - k)[len(values) - k]
-        rows = rows[values >= threshold]
-    order = np.argsort(-scores[rows], kind="stable")
-    return np.asarray(rows[order[:k]], dtype=np.int64)
+    size = min(k, int(np.count_nonzero(allowed)))
+    if size <= 0:
+        return np.empty(0, dtype=np.int64)
+    if size == k:
+        rows = np.empty(size, dtype=np.int64)
+        kernels.best_rows(scores, allowed, rows, np.empty(size))
+        rows.sort()
+    else:
+        rows = np.flatnonzero(allowed)
+    return rows[np.argsort(-scores[rows], kind="stable")]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Postings:
+    """Word weights by n-gram: 16-bit fixed-point numbers, which *are* the index's word weights.
+
+    Firms are in blocks of `kernels.BLOCK`. An n-gram that more than `DENSE_FROM` of the firms use
+    is one dense row of codes; any other is a run of (row in its block, code) in each block.
+    """
+
+    starts: Ints  # (blocks, n-grams + 1) first posting of each run
+    rows: npt.NDArray[np.uint16]  # (postings,)
+    codes: npt.NDArray[np.uint16]  # (postings,)
+    dense: npt.NDArray[np.uint16]  # (dense n-grams, firms)
+    held: npt.NDArray[np.uint64]  # (dense n-grams, words) bit i of word j: firm 64 j + i holds it
+    place: npt.NDArray[np.int32]  # (n-grams,) row of `dense`, -1 for the others
+    scale: Floats  # (n-grams,) weight of the code 1
+
+    @classmethod
+    def of(cls, words: sparse.csr_matrix, ceiling: Floats) -> Self:
+        """Lay out word weights (firms x n-grams), none of which is above its n-gram's ceiling."""
+        firms, grams = words.shape
+        often = np.bincount(words.indices, minlength=grams) > DENSE_FROM * firms
+        place = np.where(often, np.cumsum(often) - 1, -1).astype(np.int32)
+        scale = (ceiling / TOP_CODE).astype(np.float32)
+        dense = np.zeros((int(often.sum()), firms), dtype=np.uint16)
+        starts, rows, codes, before = [], [], [], 0
+        for low in range(0, max(firms, 1), kernels.BLOCK):
+            block = words[low : low + kernels.BLOCK].tocsc()
+            sizes = np.diff(block.indptr)
+            code = np.rint(block.data / np.repeat(scale, sizes)).clip(1, TOP_CODE).astype(np.uint16)
+            row, full = block.indices.astype(np.uint16), np.repeat(often, sizes)
+            dense[np.repeat(place, sizes)[full], low + row[full].astype(np.int64)] = code[full]
+            starts.append(before + np.append(0, np.cumsum(np.where(often, 0, sizes))))
+            rows.append(row[~full])
+            codes.append(code[~full])
+            before = int(starts[-1][-1])
+        held = np.zeros((len(dense), len(starts) * kernels.BLOCK), dtype=bool)
+        held[:, :firms] = dense > 0
+        return cls(
+            np.array(starts, dtype=np.int64), np.concatenate(rows), np.concatenate(codes), dense,
+            np.packbits(held, axis=1, bitorder="little").view("<u8"), place, scale,
+        )  # fmt: skip
+
+    def sums(self, columns: Ints, weights: Floats) -> Floats:
+        """Weighted sum of the given n-grams, for every firm."""
+        out = np.zeros(self.dense.shape[1], dtype=np.float32)
+        kernels.sum_columns(
+            self.starts, self.rows, self.codes, self.dense, self.place,
+            columns, weights * self.scale[columns], out,
+        )  # fmt: skip
+        return out
+
+    def coverage(self, terms: Sequence[tuple[Ints, float]]) -> Floats:
+        """Sum of weight x ln(1 + (n - df + .5) / (df + .5)) over the terms that a firm covers.
+
+        A term is (n-grams, weight): df firms of n hold all of its n-grams.
+        """
+        out = np.zeros(self.dense.shape[1], dtype=np.float32)
+        if terms:
+            columns, needed = np.unique(np.concatenate([c for c, _ in terms]), return_inverse=True)
+            starts = np.append(0, np.cumsum([len(c) for c, _ in terms]))
+            kernels.cover(
+                self.starts, self.rows, self.held, self.place, columns,
+                starts, needed, np.array([w for _, w in terms], dtype=np.float64), out,
+            )  # fmt: skip
+        return out
 
 
 class Index:
@@ -80,7 +114,7 @@ class Index:
     A new town needs no refit. `stamp` names the state of the firm data it was fitted on.
     """
 
-    FORMAT = 1
+    FORMAT = 2
 
     def __init__(self, stamp: str = "") -> None:
         self.stamp = stamp
@@ -90,11 +124,8 @@ class Index:
         self.frame = frame.sort_values(Col.FIRM_ID, kind="stable").reset_index(drop=True)
         self.features = FirmFeatures()
         words, latent, structure = self.features.fit_parts(self.frame)
-        columns = words.tocsc()
-        columns.sort_indices()
-        self.indptr = columns.indptr.astype(np.int64)
-        self.rows = columns.indices.astype(np.int32)
-        self.weights = columns.data.astype(np.float32)
+        known = self.features.words_
+        self.postings = Postings.of(words, known.idf_ * np.float32(known.k1 + 1))
         self.latent, self.latent_scale = _quantise(latent)
         self.structure = dict(zip(("capacity", "marks"), structure.T, strict=True))
         self.industry_of, self.industries = _codes(
@@ -104,9 +135,8 @@ class Index:
         )
         self.division_of, self.divisions = _codes(self.frame[Col.DIVISION])
         self.active = (self.frame[Col.STANDING] != Standing.GONE).to_numpy(bool)
-        self.has_text = ((self.frame[Col.SCOPE] != "") | (self.frame[Col.PRODUCTS] != "")).to_numpy(
-            bool
-        )
+        has_text = (self.frame[Col.SCOPE] != "") | (self.frame[Col.PRODUCTS] != "")
+        self.lacks_text = ~has_text.to_numpy(bool)
         self.events = EventFeatures().fit(events, self.frame[Col.FIRM_ID])
         return self
 
@@ -119,22 +149,19 @@ class Index:
         return {f: i for i, f in enumerate(self.frame[Col.FIRM_ID])}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("row_of", "_nearness", "_km")}
+        return {k: v for k, v in self.__dict__.items() if k not in ("row_of", "_kept")}
 
-    def word_scores(self, columns: Ints, weights: Floats) -> Floats:
-        """Weighted sum of the word weights of the given columns, for every firm."""
-        out = np.zeros(len(self), dtype=np.float32)
-        _sum_postings(self.indptr, self.rows, self.weights, columns, weights, out)
-        return out
-
-    def holding_all(self, columns: Ints) -> npt.NDArray[np.int32]:
-        """Rows of the firms whose text holds all the given n-grams."""
-        return np.asarray(_holding_all(self.indptr, self.rows, columns), dtype=np.int32)
+    def kept(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
+        """What `make` gives, made once for a key; not part of the artifact."""
+        cache: dict[tuple[str, ...], T] = self.__dict__.setdefault("_kept", {})
+        if key not in cache:
+            cache[key] = make()
+        return cache[key]
 
     def latent_scores(self, vector: Floats) -> Floats:
         """Inner product of every firm's latent row with a vector."""
         out = np.zeros(len(self), dtype=np.float32)
-        _dot_rows(self.latent, self.latent_scale, vector.astype(np.float32), out)
+        kernels.dot_rows(self.latent, self.latent_scale, vector.astype(np.float32), out)
         return out
 
     def latent_query(self, columns: Ints, weights: Floats) -> Floats:
@@ -155,27 +182,29 @@ class Index:
 
     def industry_nearness(self, target: str) -> Floats:
         """Nearness of each distinct industry label to a code or a free tag; NaN for no label."""
-        cache: dict[str, Floats] = self.__dict__.setdefault("_nearness", {})
-        if target not in cache:
-            tree = IndustryTree.shipped()
-            known = [label if label in tree else None for label in self.industries]
-            row = [
-                np.nan if label == "" else
-                float(label == target) if code is None or target not in tree else
-                tree.nearness(code, target)
-                for label, code in zip(self.industries, known, strict=True)
-            ]  # fmt: skip
-            cache[target] = np.array(row, dtype=np.float32)
-        return cache[target]
+        return self.kept(("industry", target), lambda: _nearness(self.industries, target))
 
     def distances(self, point: Division) -> Floats:
         """Kilometres from each distinct division to a place; NaN where a coordinate is unknown."""
-        cache: dict[str, Floats] = self.__dict__.setdefault("_km", {})
-        if point.code not in cache:
-            places = Divisions.shipped()
-            km = [places.distance_km(code, point.code) if code else None for code in self.divisions]
-            cache[point.code] = np.array([np.nan if x is None else x for x in km], np.float32)
-        return cache[point.code]
+        return self.kept(("place", point.code), lambda: _distances(self.divisions, point.code))
+
+
+def _nearness(labels: Sequence[str], target: str) -> Floats:
+    tree = IndustryTree.shipped()
+    known = target in tree
+    row = [
+        np.nan if label == "" else
+        tree.nearness(label, target) if known and label in tree else
+        float(label == target)
+        for label in labels
+    ]  # fmt: skip
+    return np.array(row, dtype=np.float32)
+
+
+def _distances(divisions: Sequence[str], point: str) -> Floats:
+    places = Divisions.shipped()
+    km = [places.distance_km(code, point) if code else None for code in divisions]
+    return np.array([np.nan if x is None else x for x in km], dtype=np.float32)
 
 
 def _codes(values: pd.Series) -> tuple[npt.NDArray[np.int32], list[str]]:

@@ -152,7 +152,7 @@ def add_share(values: Any, share: Any, total: Any) -> None:
         total[i] += share * np.float64(values[i])
 
 
-@kernel(_F64, _B, _I64, _OUT64)
+@kernel(_F64, _B, types.int64[::1], _OUT64)
 def best_rows(scores: Any, allowed: Any, rows: Any, kept: Any) -> Any:
     """Put the best allowed rows into `rows`, unordered, ties by row; gives how many there are.
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zyz_match.domain import Town
+from zyz_match.matching import kernels
 from zyz_match.matching.index import Index
 from zyz_match.matching.query import Query, prepare
 from zyz_match.matching.similarity import Compared, compare
@@ -60,7 +61,7 @@ class Model:
         points = 100 * raw / raw.sum() if len(raw) else raw
         total = np.zeros(len(index), dtype=np.float64)
         for share, part in zip(points, parts, strict=True):
-            total += share * part.values.astype(np.float64)
+            kernels.add_share(part.values, share, total)
         return Scores(query, parts, points, total)
 
     def _weight(self, name: str, query: Query) -> float:

@@ -7,11 +7,13 @@ a missing one takes the neutral value: the pool's mean, or 0 for a record that c
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from zyz_match.matching import kernels
 from zyz_match.matching.index import Index, top_k
 from zyz_match.matching.query import Query
 
@@ -35,23 +37,16 @@ class Component:
 def _words(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
     if not len(query.columns):
         return None
-    return index.word_scores(query.columns, query.weights)
+    return index.postings.sums(query.columns, query.weights)
 
 
 def _terms(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
     """Sum over the terms a firm's text covers of weight x ln(1 + (n - df + .5) / (df + .5))."""
     if not len(query.columns):
         return None
-    out = np.zeros(len(index), dtype=np.float32)
-    for term in query.terms:
-        columns = index.features.words_.columns_of(term.text)
-        if columns is None:
-            continue
-        rows = index.holding_all(columns)
-        if len(rows):
-            df = len(rows)
-            out[rows] += np.float32(term.weight * np.log1p((len(index) - df + 0.5) / (df + 0.5)))
-    return out
+    words = index.features.words_
+    asked = ((words.columns_of(t.text), t.weight) for t in query.terms)
+    return index.postings.coverage([(c, weight) for c, weight in asked if c is not None])
 
 
 def _latent(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
@@ -85,8 +80,7 @@ def _industry(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Val
     table = np.max(
         [index.industry_nearness(t.code) * np.float32(t.weight) for t in query.targets], axis=0
     )
-    values = table[index.industry_of]
-    return values if np.nanmax(values, initial=0.0) > 0 else None
+    return table[index.industry_of] if np.nanmax(table, initial=0.0) > 0 else None
 
 
 def _place(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
@@ -129,6 +123,7 @@ COMPONENTS: tuple[Component, ...] = (
     Component("sector", "曾投资本行业", "propensity", "zero", _sector),
 )
 TEXT = frozenset({"words", "terms", "latent", "peers"})
+TOWNLESS = frozenset({"marks", "capacity", "activity"})  # the same for every town: computed once
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,18 +140,25 @@ def compare(query: Query, index: Index) -> list[Compared]:
     done: dict[str, Values] = {}
     result = []
     for component in COMPONENTS:
-        raw = component.compare(query, index, done)
-        if raw is None:
-            continue
-        missing = np.isnan(raw)
-        known = raw[index.active & ~missing]
-        top = float(known.max(initial=0.0))
-        if top <= 0:
-            continue
-        neutral = float(known.mean()) / top if component.neutral == "mean" else 0.0
-        values = np.where(missing, neutral, np.clip(raw / top, 0.0, 1.0)).astype(np.float32)
-        if component.name in TEXT:
-            missing = ~index.has_text
-        done[component.name] = values
-        result.append(Compared(component, values, missing))
+        found = (
+            index.kept(("component", component.name), partial(_compared, component, query, index, done))
+            if component.name in TOWNLESS
+            else _compared(component, query, index, done)
+        )
+        if found is not None:
+            done[component.name] = found.values
+            result.append(found)
     return result
+
+
+def _compared(
+    component: Component, query: Query, index: Index, earlier: Mapping[str, Values]
+) -> Compared | None:
+    raw = component.compare(query, index, earlier)
+    if raw is None:
+        return None
+    values, missing = np.empty(len(index), np.float32), np.empty(len(index), np.bool_)
+    raw = np.ascontiguousarray(raw, dtype=np.float32)
+    if kernels.unit(raw, index.active, component.neutral == "mean", values, missing) <= 0:
+        return None
+    return Compared(component, values, index.lacks_text if component.name in TEXT else missing)
