@@ -17,7 +17,7 @@ from rich.text import Text
 
 PIPED_WIDTH = 160  # columns when nobody can tell us the width
 NARROW = 110  # below this, tables give up columns that can be had elsewhere
-_PATIENCE = 0.8  # seconds before progress is shown at all
+PATIENCE, PIPED_PATIENCE = 0.8, 3.0  # seconds before a terminal, a log file sees progress
 _PROBE = "中"
 
 
@@ -84,12 +84,12 @@ def clean(text: object) -> str:
 
 def say(text: str = "", style: str = "") -> None:
     """One result line on stdout."""
-    out().print(Text(clean(text), style=style))
+    out().print(Text(clean(text), style=style), soft_wrap=True)
 
 
 def note(text: str, style: str = "") -> None:
     """One remark on stderr, so that stdout stays pure."""
-    err().print(Text(clean(text), style=style))
+    err().print(Text(clean(text), style=style), soft_wrap=True)
 
 
 def show_table(
@@ -111,7 +111,18 @@ def show_table(
         )
     for row in rows:
         table.add_row(*(Text(clean(cell)) for cell in row))
-    out().print(table)
+    _print_trimmed(table)
+
+
+def _print_trimmed(table: Table) -> None:
+    """Print a table; where no terminal needs the padding, without blanks at the ends of lines."""
+    console = out()
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def show_pairs(pairs: Iterable[tuple[str, object]], *, title: str = "") -> None:
@@ -124,7 +135,7 @@ def show_pairs(pairs: Iterable[tuple[str, object]], *, title: str = "") -> None:
             grid.add_row(Text(name), Text(clean(value)))
     if title:
         say(title, "bold")
-    out().print(grid)
+    _print_trimmed(grid)
 
 
 class Meter:
@@ -137,11 +148,12 @@ class Meter:
         self._stage = (what, 0, 0)
         self._started = time.monotonic()
         self._lock = threading.RLock()
-        self._timer = threading.Timer(_PATIENCE, self._show)
+        self._patience = PATIENCE if sys.stderr.isatty() else PIPED_PATIENCE
+        self._timer = threading.Timer(self._patience, self._show)
         self._timer.daemon = True
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._said = ""
+        self._said: set[str] = set()
 
     def __enter__(self) -> Self:
         self._timer.start()
@@ -164,7 +176,7 @@ class Meter:
         """Say what is going on and how far it is."""
         with self._lock:
             self._stage = (what, done, total)
-            if time.monotonic() - self._started >= _PATIENCE:
+            if time.monotonic() - self._started >= self._patience:
                 self._show()
 
     def _show(self) -> None:
@@ -172,9 +184,9 @@ class Meter:
             what, done, total = self._stage
             console = err()
             if not console.is_terminal:
-                if what != self._said and done < max(total, 1):
+                if what not in self._said and done < max(total, 1):
                     console.print(f"{what}……")
-                    self._said = what
+                    self._said.add(what)
                 return
             if self._bar is None:
                 self._bar = Progress(

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from api_world import Get, client_of, firm_rows, make_world
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
+from tests.api.api_world import Get, client_of, firm_rows, make_world
 from zyz_match.settings import Settings
 
 

@@ -1,10 +1,10 @@
 """Firms: one, its towns, its look-alikes; never a contact."""
 
 import pytest
-from api_world import TOWNS, Get, code_of
 from starlette.testclient import TestClient
 
 from api.schemas import FirmDetail, Similars, TownFits
+from tests.api.api_world import TOWNS, Get, code_of
 
 CASTER = "合成苏州铸造001有限公司"
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_world import TOWNS, Get, client_of, code_of, firm_rows, make_world, write_firms
 from starlette.testclient import TestClient
 
 from api.pages import seal, unseal
 from api.schemas import ExplanationView, MatchPage
+from tests.api.api_world import TOWNS, Get, client_of, code_of, firm_rows, make_world, write_firms
 
 MATCHES = "/v1/towns/syn-casting/matches"
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from api_world import check_shape, client_of, code_of
 from starlette.testclient import TestClient
 
 from api.main import check_bind
 from api.middleware import is_loopback
 from api.problems import Refusal, status_of
+from tests.api.api_world import check_shape, client_of, code_of
 from zyz_match.errors import (
     FileError,
     InputError,

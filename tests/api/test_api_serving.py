@@ -13,10 +13,18 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from api_world import TOWNS, Get, check_shape, client_of, firm_rows, make_world, write_firms
 from starlette.testclient import TestClient
 
 from api.schemas import Health, MatchPage
+from tests.api.api_world import (
+    TOWNS,
+    Get,
+    check_shape,
+    client_of,
+    firm_rows,
+    make_world,
+    write_firms,
+)
 from zyz_match.settings import Settings, load_settings
 
 SERVER = """

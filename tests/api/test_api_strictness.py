@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
-from api_world import code_of
 from starlette.testclient import TestClient
 
 from api.strict_json import MAX_DEPTH, parse
 from api.strict_route import MAX_BODY
+from tests.api.api_world import code_of
 from zyz_match.errors import ZyzError
 
 JSON = {"Content-Type": "application/json"}

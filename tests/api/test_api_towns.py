@@ -1,10 +1,10 @@
 """Towns: list, read, put."""
 
 import pytest
-from api_world import TOWNS, Get, code_of
 from starlette.testclient import TestClient
 
 from api.schemas import MatchPage, TownPage, TownProfile, TownPut
+from tests.api.api_world import TOWNS, Get, code_of
 
 TOWN = {
     "name": "合成阀门专业镇",

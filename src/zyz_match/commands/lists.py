@@ -169,24 +169,30 @@ def show_matches(matches: Sequence[Match]) -> None:
     from zyz_match.reports import place_of
 
     narrow = out().width < NARROW
-    columns = [figures("名次"), Column("企业"),
-        *([] if narrow else [Column("地区")]), figures("得分"), figures("适配"), figures("意愿"), figures("可信度"), Column("理由"),
-    ]  # fmt: skip
+    columns = [
+        figures("名次"),
+        Column("企业"),
+        *([] if narrow else [Column("地区")]),
+        figures("得分"),
+        figures("适配"),
+        figures("意愿"),
+        figures("可信度"),
+        Column("理由"),
+    ]
+    shared = set.intersection(*(set(m.flags) for m in matches)) if len(matches) > 1 else set()
     rows = []
     for m in matches:
         place = place_of(m.firm)
-        name = (
-            (f"{m.firm.name}（{place}）" if place else m.firm.name,)
-            if narrow
-            else (m.firm.name, place)
-        )
-        reason = "；".join((m.reason.rstrip("。"), *m.flags)) if m.flags else m.reason
+        name = f"{m.firm.name}（{place}）" if narrow and place else m.firm.name
+        reason = "；".join((m.reason.rstrip("。"), *(f for f in m.flags if f not in shared)))
         rows.append(
-            (m.rank, *name, f"{m.score:.1f}", f"{m.fit:.1f}", f"{m.propensity:.1f}",
-             f"{m.confidence:.0%}", reason)
+            (m.rank, name, *([] if narrow else [place]), f"{m.score:.1f}", f"{m.fit:.1f}",
+             f"{m.propensity:.1f}", f"{m.confidence:.0%}", reason)
         )  # fmt: skip
     if rows:
         show_table(columns, rows)
+    for flag in sorted(shared):
+        say(f"以上 {len(matches)} 家：{flag}", "yellow")
 
 
 def run(
@@ -272,8 +278,14 @@ def similar(
     if not found:
         note("没有找到相近的企业：给定企业缺少经营范围和主营产品，或企业库太小。", "yellow")
         return
-    columns = (figures("名次"), Column("企业"), Column("地区"), figures("相近度"), Column("共有的词"), Column("同属行业"),
-    )  # fmt: skip
+    columns = (
+        figures("名次"),
+        Column("企业"),
+        Column("地区"),
+        figures("相近度"),
+        Column("共有的词"),
+        Column("同属行业"),
+    )
     show_table(
         columns,
         [

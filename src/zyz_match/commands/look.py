@@ -53,8 +53,13 @@ def town(name: Town, as_json: Json = False) -> None:
 
     show_pairs(town_pairs(found), title=found.name)
     say()
-    columns = (Column("环节"), Column("位置", whole=True), Column("需求", whole=True), Column("关键词"), Column("行业"),
-    )  # fmt: skip
+    columns = (
+        Column("环节"),
+        Column("位置", whole=True),
+        Column("需求", whole=True),
+        Column("关键词"),
+        Column("行业"),
+    )
     show_table(columns, [segment_row(s) for s in found.chain], title="产业链")
 
 

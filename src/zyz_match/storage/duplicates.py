@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from zyz_match.domain import Col
+from zyz_match.industry import IndustryTree
 
 _LABELS: Mapping[Col, str] = {
     Col.NAME: "企业名称", Col.USCC: "统一社会信用代码", Col.STOCK_CODE: "证券代码",
@@ -73,7 +74,10 @@ def _same_place_or_industry(col: Col, known: Mapping[str, Any], new: Mapping[str
     if col not in (Col.INDUSTRY, Col.INDUSTRY_TEXT):
         return False
     a, b = str(known[Col.INDUSTRY]), str(new[Col.INDUSTRY])
-    return bool(a and b) and (a.startswith(b) or b.startswith(a))
+    if not (a and b):
+        return False
+    tree = IndustryTree.shipped()
+    return a == b or a in tree.ancestors(b) or b in tree.ancestors(a)
 
 
 def _fill(known: Mapping[str, Any], new: Mapping[str, Any]) -> dict[Col, Any]:

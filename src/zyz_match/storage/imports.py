@@ -132,15 +132,15 @@ def _store(
     moment = rows.utc_now()
     merged = [(known, _as_one(known, several)) for known, several in news]
     created = [rows.to_store(new, moment) for known, new in merged if not known.row_hash]
-    maybe = [n for k, n in merged if k.row_hash and rows.row_hash(n) != k.row_hash]
-    updated, before = _updates(connection, maybe, moment)
+    stored = [(known, new) for known, new in merged if known.row_hash]
+    updated, before = _updates(connection, stored, moment)
     if created:
         connection.execute(sa.insert(firm), created)
     _write_updates(connection, updated)
-    _note(connection, batch_id, merged, before)
+    _note(connection, batch_id, [known for known, _ in merged], before)
     done["created"] += len(created)
     done["updated"] += len(updated)
-    done["unchanged"] += len(merged) - len(created) - len(updated)
+    done["unchanged"] += len(stored) - len(updated)
 
 
 def _as_one(known: Known, several: list[Record]) -> Record:
@@ -152,17 +152,18 @@ def _as_one(known: Known, several: list[Record]) -> Record:
 
 
 def _updates(
-    connection: Connection, news: Sequence[Record], moment: str
+    connection: Connection, stored: Sequence[tuple[Known, Record]], moment: str
 ) -> tuple[list[Record], dict[str, str]]:
     """The firms that the new rows really change, and those firms as they were."""
-    olds = fetch(connection, [n[Col.FIRM_ID] for n in news])
+    maybe = [(known, new) for known, new in stored if rows.row_hash(new) != known.row_hash]
+    olds = fetch(connection, [known.firm_id for known, _ in maybe])
     updated, before = [], {}
-    for new in news:
-        old = olds[new[Col.FIRM_ID]]
-        merged = merge(old, new)
-        if rows.row_hash(merged) != rows.row_hash(old):
-            updated.append(rows.to_store(merged, moment))
-            before[old[Col.FIRM_ID]] = rows.to_json(old)
+    for known, new in maybe:
+        old = olds[known.firm_id]
+        merged = rows.to_store(merge(old, new), moment)
+        if merged["row_hash"] != known.row_hash:
+            updated.append(merged)
+            before[known.firm_id] = rows.to_json(old)
     return updated, before
 
 
@@ -183,19 +184,16 @@ def _write_updates(connection: Connection, updated: Sequence[Record]) -> None:
 
 
 def _note(
-    connection: Connection,
-    batch_id: int,
-    merged: Sequence[tuple[Known, Record]],
-    before: dict[str, str],
+    connection: Connection, batch_id: int, firms: Sequence[Known], before: dict[str, str]
 ) -> None:
+    """Write down what the batch did to each firm, and how each changed firm was before."""
     notes = []
-    for known, _ in merged:
+    for known in firms:
         old = before.get(known.firm_id)
         action = "updated" if old else "seen" if known.row_hash else "created"
         note = {"batch_id": batch_id, "firm_id": known.firm_id, "action": action, "before": old}
         notes.append(note)
-    if notes:
-        connection.execute(sa.insert(firm_before), notes)
+    connection.execute(sa.insert(firm_before), notes)
 
 
 # out ---------------------------------------------------------------------------------------

