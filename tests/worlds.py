@@ -43,8 +43,9 @@ def table(*rows: Mapping[str, Any]) -> pd.DataFrame:
 def world() -> pd.DataFrame:
     """Firms whose order for TOWN is known: exact maker, maker, supplier, loose, unrelated."""
     return table(
-        firm("合成甲铸管公司", products="球墨铸铁管件；灰铸铁件", industry="3391", province="河北省",
-             city="邯郸市", division="130400", marks="专精特新小巨人", capital=5000.0),
+        firm("合成甲铸管公司", products="球墨铸铁管件；灰铸铁件", industry="3391",
+             province="河北省", city="邯郸市", division="130400", marks="专精特新小巨人",
+             capital=5000.0),
         firm("合成乙铸造公司", products="汽车铸件；铸铁件", industry="3391", province="山东省",
              city="济南市", division="370100", capital=900.0),
         firm("合成丙炉料公司", scope="高纯生铁、硅铁、球化剂的生产和销售", industry="3110",
@@ -53,8 +54,8 @@ def world() -> pd.DataFrame:
              city="无锡市", division="320200"),
         firm("合成戊机械公司", products="机械零件；五金", industry="3484", province="浙江省",
              city="宁波市", division="330200"),
-        firm("合成己软件公司", products="软件开发；信息系统集成", industry="6510", province="北京市",
-             division="110000"),
+        firm("合成己软件公司", products="软件开发；信息系统集成", industry="6510",
+             province="北京市", division="110000"),
         firm("合成庚食品公司", products="糕点；饼干；糖果", industry="1411", province="广东省",
              city="深圳市", division="440300"),
         firm("合成辛本地铸造公司", products="球墨铸铁管件；灰铸铁件；汽车铸件", industry="3391",

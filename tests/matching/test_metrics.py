@@ -80,7 +80,7 @@ def _phrases(row: object) -> list[str]:
 def test_a_backtest_ranks_the_known_makers_first_and_reports_every_baseline() -> None:
     truth = {TOWN.id: {"合成甲铸管公司": 2.0, "合成乙铸造公司": 1.0}}
     report = backtest(world(), [TOWN], EVENTS, NO_EXISTING, truth, k=5)
-    assert [r[1] for r in report.run][0] == "合成甲铸管公司"
+    assert report.run[0][1] == "合成甲铸管公司"
     assert [r[2] for r in report.run] == [1, 2, 3, 4, 5]
     assert report.rows[0].name == OURS
     assert report.rows[0].ndcg10.mean == pytest.approx(1.0, abs=0.3)

@@ -134,7 +134,10 @@ def test_ties_are_ordered_by_firm_id() -> None:
         (Filters(provinces=("河北",)), {"合成甲铸管公司"}),
         (Filters(cities=("济南市",)), {"合成乙铸造公司"}),
         (Filters(provinces=("广东",)), {"合成庚食品公司"}),
-        (Filters(industries=("黑色金属铸造",)), {"合成甲铸管公司", "合成乙铸造公司", "合成癸异常铸造公司"}),
+        (
+            Filters(industries=("黑色金属铸造",)),
+            {"合成甲铸管公司", "合成乙铸造公司", "合成癸异常铸造公司"},
+        ),
         (Filters(industries=("33",), capital_min=1000), {"合成甲铸管公司"}),
         (Filters(capital_max=1000), {"合成乙铸造公司"}),
         (Filters(marks=("专精特新小巨人",)), {"合成甲铸管公司"}),

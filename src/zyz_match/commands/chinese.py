@@ -158,5 +158,6 @@ def _other(error: Any) -> str:
         if found := pattern.match(message):
             near = found.groupdict().get("near")
             said = f"{ours} {found['it']}".strip()
-            return f"{said}。" + (f"是不是 {near.replace(chr(39), '')}？" if near else "")
+            guess = near.replace("'", "").replace(", ", "、") if near else ""
+            return f"{said}。" + (f"是不是 {guess}？" if guess else "")
     return f"命令写法不对：{message.rstrip('.')}。"

@@ -8,6 +8,7 @@ from zyz_match.commands.lists import Json, Town
 from zyz_match.commands.office import emit_json, office, program
 from zyz_match.console import Column, figures, note, say, show_pairs, show_table
 from zyz_match.domain import Explanation, Firm, Match, TownFit
+from zyz_match.errors import InputError
 
 FirmName = Annotated[str, typer.Argument(metavar="企业", help="企业的名称、代码或编号。")]
 
@@ -71,6 +72,8 @@ def firm(
     as_json: Json = False,
 ) -> None:
     """显示一家企业的资料，以及最匹配它的专业镇。"""
+    if k < 1:
+        raise InputError(f"-k 应为不小于 1 的整数，现为 {k}。")
     with office() as (service, meter):
         found = service.firm(name)
         service.index(progress=meter)

@@ -188,7 +188,9 @@ class LatentFeatures(TransformerMixin, BaseEstimator):
         if rank < 1:
             self.basis_: Floats = np.zeros((words.shape[1], 1), dtype=np.float32)
             return self
-        _, values, vectors = randomized_svd(normalize(words[::step]), rank, n_iter=4, random_state=0)
+        _, values, vectors = randomized_svd(
+            normalize(words[::step]), rank, n_iter=4, random_state=0
+        )
         values = np.maximum(values, 1e-6 * max(float(values[0]), 1e-12))
         self.basis_ = np.ascontiguousarray(
             (vectors / values[:, None] ** self.whitening).T, np.float32

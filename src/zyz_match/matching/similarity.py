@@ -141,7 +141,9 @@ def compare(query: Query, index: Index) -> list[Compared]:
     result = []
     for component in COMPONENTS:
         found = (
-            index.kept(("component", component.name), partial(_compared, component, query, index, done))
+            index.kept(
+                ("component", component.name), partial(_compared, component, query, index, done)
+            )
             if component.name in TOWNLESS
             else _compared(component, query, index, done)
         )

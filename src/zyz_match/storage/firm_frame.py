@@ -178,10 +178,16 @@ def _industry(draft: Draft) -> None:
     for texts in zip(*(plain(draft.cleaned(p)) for p in found), strict=True):
         if texts not in known:
             code = next((c for w in texts if w and (c := tree.find(w))), "")
-            known[texts] = (code, next((w for w in texts if w), ""))
+            known[texts] = (code, _wording(texts))
         out.append(known[texts])
     draft.columns[Col.INDUSTRY] = [code for code, _ in out]
     draft.columns[Col.INDUSTRY_TEXT] = [text for _, text in out]
+
+
+def _wording(texts: Sequence[str]) -> str:
+    """The narrowest industry as written, a name rather than a mere code."""
+    filled = [t for t in texts if t]
+    return next((t for t in filled if not t.isascii()), filled[0] if filled else "")
 
 
 def _places(draft: Draft) -> None:

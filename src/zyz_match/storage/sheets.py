@@ -4,6 +4,7 @@ import csv
 import difflib
 import hashlib
 import json
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -115,7 +116,7 @@ def _sheets(path: Path, name: str, folder: Path, *, nested: bool) -> tuple[Sheet
         return _zip(path, name, folder, nested=nested)
     if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
         _refuse_encrypted(path, name)
-        return _workbook(path, name, folder)
+        return _workbook(path, name, folder, ".xls")
     for magic, kind in _NOT_TABLES:
         if head.startswith(magic):
             raise FileError(f"“{name}”是{kind}，不是表格。{_SUPPORTED}")
@@ -129,8 +130,13 @@ def _refuse_encrypted(path: Path, name: str) -> None:
         raise FileError(f"“{name}”有密码，无法读取。请在 Excel 中去掉密码后再导入。")
 
 
-def _workbook(path: Path, name: str, folder: Path) -> tuple[Sheet, ...]:
-    found = workbooks.convert(path, folder, name)
+def _workbook(path: Path, name: str, folder: Path, suffix: str) -> tuple[Sheet, ...]:
+    book = folder / f"book{suffix}"  # the parser goes by the ending, which may be wrong
+    try:
+        book.symlink_to(path.resolve())
+    except OSError:
+        shutil.copyfile(path, book)
+    found = workbooks.convert(book, folder, name)
     return tuple(Sheet(s.name, s.rows, "", s.merged, s.hidden) for s in found)
 
 
@@ -141,7 +147,8 @@ def _zip(path: Path, name: str, folder: Path, *, nested: bool) -> tuple[Sheet, .
         if {"[Content_Types].xml", "content.xml"} & parts:
             if not any(p.startswith(("xl/", "content.xml")) for p in parts):
                 raise FileError(f"“{name}”是 Word 或 PPT 文件，不是表格。{_SUPPORTED}")
-            return _workbook(path, name, folder)
+            binary = ".xlsb" if "xl/workbook.bin" in parts else ".xlsx"
+            return _workbook(path, name, folder, ".ods" if "content.xml" in parts else binary)
         if nested:
             raise FileError(f"“{name}”是压缩包里的压缩包。请解压后再导入。")
         member = _table_member(archive, name)
