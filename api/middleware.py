@@ -17,7 +17,7 @@ from api.problems import INTERNAL, problem
 LOG = logging.getLogger("zyz_match.api")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 FRAMES_LOGGED = 12
-DRAIN_SECONDS, DRAIN_BYTES = 5.0, 16_000_000
+DRAIN_SECONDS, DRAIN_BYTES = 2.0, 16_000_000
 
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",

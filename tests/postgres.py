@@ -134,8 +134,8 @@ def _own_server(binaries: Path) -> Iterator[sa.URL]:
     process = None
     try:
         user, binaries = _unprivileged(folder, binaries)
-        _run([binaries / "initdb", "-D", folder / "data", "-U", "zyz", "-A", "trust",
-              "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"], user, folder)  # fmt: skip
+        options = ["-U", "zyz", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+        _run([binaries / "initdb", "-D", folder / "data", *options], user, folder)
         process = _start(binaries, folder, user)
         yield _wait(process, folder)
     finally:

@@ -32,7 +32,7 @@ def firm(name: str, **facts: Any) -> dict[str, Any]:
     return row | {Col(k): v for k, v in facts.items()}
 
 
-def table(*rows: Mapping[str, Any]) -> pd.DataFrame:
+def table(*rows: Mapping[Any, Any]) -> pd.DataFrame:
     """Rows as a firm table with the columns of `Col`."""
     frame = pd.DataFrame(list(rows), columns=list(Col))
     for column in NUMBER_COLUMNS:

@@ -112,6 +112,9 @@ def _run(args: list[str]) -> int:
     except BrokenPipeError:
         _silence_stdout()
         return PIPE_CLOSED
+    except SystemExit as end:  # typer ends so when a pipe is closed
+        _silence_stdout()
+        return PIPE_CLOSED if isinstance(end.__context__, BrokenPipeError) else 1
     except UnicodeEncodeError:
         return _tell(InputError("参数里有无法识别的字符。请把终端的编码设为 UTF-8 后重试。"))
     except OSError as error:

@@ -36,9 +36,9 @@ def write_bytes(path: Path, content: bytes) -> None:
 
     Raises InputError when `path` is a folder, StorageError when the disk refuses.
     """
-    if path.is_dir():
-        raise InputError(f"“{path}”是文件夹，请写出文件名。")
     try:
+        if path.is_dir():
+            raise InputError(f"“{path}”是文件夹，请写出文件名。")
         if path.exists() and not path.is_file():  # a device or pipe: nothing to rename over
             with path.open("wb") as stream:
                 stream.write(content)

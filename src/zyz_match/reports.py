@@ -100,8 +100,12 @@ def _between(name: str, low: float | None, high: float | None, unit: str) -> str
     if low is None and high is None:
         return ""
     if low is not None and high is not None:
-        return f"{name} {low:,g}—{high:,g} {unit}"
-    return f"{name}不低于 {low:,g} {unit}" if low is not None else f"{name}不高于 {high:,g} {unit}"
+        return f"{name} {low:,.12g}—{high:,.12g} {unit}"
+    return (
+        f"{name}不低于 {low:,.12g} {unit}"
+        if low is not None
+        else f"{name}不高于 {high:,.12g} {unit}"
+    )
 
 
 def stamp_in_words(shortlist: Shortlist) -> str:

@@ -16,7 +16,8 @@ from zyz_match.matching.index import Index
 from zyz_match.settings import Settings
 from zyz_match.shipped import data_folder
 from zyz_match.storage import registry
-from zyz_match.storage.store import Batch, BatchResult, Store, UndoResult
+from zyz_match.storage.imports import Batch, BatchResult, UndoResult
+from zyz_match.storage.store import Store
 
 if TYPE_CHECKING:  # loaded where used: a ranked list must not wait for them
     from zyz_match.matching.backtest import BacktestReport
@@ -212,8 +213,7 @@ class Service:
         `after` is (score, firm_id) of the last match of the page before.
         Raises InputError unless 1 <= k <= MAX_K, NotFoundError for an unknown town.
         """
-        if not 1 <= k <= MAX_K:
-            raise InputError(f"返回企业数 k 应为 1 到 {MAX_K} 之间的整数，现为 {k}。")
+        self._check_count(k)
         profile = self.town(town) if isinstance(town, str) else town
         shortlist = ranking.rank(
             self.index(progress=progress), profile, k=k, filters=filters or Filters(),
@@ -225,22 +225,38 @@ class Service:
 
     def explain(self, town: str, firm: str) -> Explanation:
         """Where a firm stands for a town, what holds it back and what would change it."""
-        profile, found = self.town(town), self.firm(firm)
-        return ranking.explain(self.index(), profile, found, self.store.existing(profile.id))
+        profile = self.town(town)
+        index, (found,) = self._indexed([firm])
+        return ranking.explain(index, profile, found, self.store.existing(profile.id))
 
     def towns_for(self, firm: str, *, k: int = 10) -> list[TownFit]:
-        """The best towns for a firm, by the firm's share of the best score of each town's list."""
-        existing = {t.id: self.store.existing(t.id) for t in self.store.towns()}
-        return ranking.towns_for(self.index(), self.firm(firm), self.store.towns(), existing, k)
+        """The best towns for a firm, by the firm's rank on each town's own list."""
+        self._check_count(k)
+        towns = self.store.towns()
+        existing = {t.id: self.store.existing(t.id) for t in towns}
+        index, (found,) = self._indexed([firm])
+        return ranking.towns_for(index, found, towns, existing, k)
 
     def similar(
         self, firms: Sequence[str], *, k: int = 10, filters: Filters | None = None
     ) -> list[Similar]:
         """Firms most like the given ones, with what they share."""
+        self._check_count(k)
+        index, seeds = self._indexed(firms)
+        return ranking.similar(index, seeds, k, filters or Filters())
+
+    def _indexed(self, texts: Sequence[str]) -> tuple[Index, list[Firm]]:
+        """Firms together with an index that holds them, though an import may be under way."""
+        for _ in range(3):
+            found, index = [self.firm(t) for t in texts], self.index()
+            if all(f.firm_id in index.row_of for f in found):
+                return index, found
+        raise NotFoundError("企业数据正在更新，请稍后重试。")
+
+    @staticmethod
+    def _check_count(k: int) -> None:
         if not 1 <= k <= MAX_K:
             raise InputError(f"返回企业数 k 应为 1 到 {MAX_K} 之间的整数，现为 {k}。")
-        seeds = [self.firm(f) for f in firms]
-        return ranking.similar(self.index(), seeds, k, filters or Filters())
 
     # evaluation ----------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""One small synthetic (合成) store for all tests of the command line, fitted once, copied per test."""
+"""One small synthetic (合成) store for all tests here, fitted once, copied for each."""
 
 import csv
 import io

@@ -147,7 +147,7 @@ def test_a_bug_before_the_settings_are_readable_is_logged_elsewhere(
 ) -> None:
     (tmp_path / "占位").write_text("")
     monkeypatch.setenv("ZYZ_HOME", str(tmp_path / "占位"))
-    monkeypatch.setattr(cli.tempfile, "gettempdir", lambda: str(tmp_path / "临时"))
+    monkeypatch.setattr("zyz_match.cli.tempfile.gettempdir", lambda: str(tmp_path / "临时"))
     monkeypatch.setattr(system, "load_settings", lambda: 1 / 0)
     done = run_cli("settings")
     assert done.code == 1

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-import openpyxl
+import openpyxl  # type: ignore[import-untyped]
 import pytest
 from python_calamine import CalamineWorkbook
 
@@ -144,6 +144,7 @@ def test_a_csv_list_can_be_imported_again(run_cli: Cli) -> None:
     assert again["accepted"] == 35
 
 
+@pytest.mark.filterwarnings("ignore:.*extension is not supported:UserWarning")  # the solid data bar
 def test_an_excel_list_reads_back_as_it_was_shown(run_cli: Cli) -> None:
     shown = run_cli("rank", "合成铸造", "-k", 40, "--json").json["matches"]
     done = run_cli("rank", "合成铸造", "-k", 40, "--xlsx", "出/目标 清单.xlsx")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.worlds import TOWN, firm, table, world
-from zyz_match.domain import ChainSegment, Col, Filters, Product, Standing, Town
+from zyz_match.domain import ChainSegment, Col, Filters, Match, Product, Standing, Town
 from zyz_match.errors import InputError
 from zyz_match.firms import firm_from_row
 from zyz_match.matching import ranking
@@ -170,7 +170,8 @@ def test_a_filter_word_nobody_knows_is_refused(index: Index, filters: Filters) -
 
 def test_pages_follow_each_other_without_gap_or_repeat(index: Index) -> None:
     whole = ranking.rank(index, TOWN, k=50).matches
-    seen, after = [], None
+    seen: list[Match] = []
+    after = None
     while page := ranking.rank(index, TOWN, k=3, after=after).matches:
         seen += page
         after = (page[-1].score, page[-1].firm.firm_id)

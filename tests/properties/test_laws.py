@@ -1,6 +1,7 @@
 """Laws that hold for every world: hypothesis makes the firms, the towns and the order."""
 
 import io
+from typing import Any
 
 import joblib
 import numpy as np
@@ -33,6 +34,11 @@ LAWS = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 
+
+def _named(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    return table(*(firm(f"合成{i:02d}公司", **r) for i, r in enumerate(rows)))
+
+
 firms = st.lists(
     st.builds(
         dict,
@@ -48,7 +54,7 @@ firms = st.lists(
     ),
     min_size=1,
     max_size=14,
-).map(lambda rows: table(*(firm(f"合成{i:02d}公司", **r) for i, r in enumerate(rows))))
+).map(lambda rows: _named(rows))
 towns = st.lists(st.sampled_from(PHRASES), max_size=5).map(
     lambda terms: Town(
         "t", "合成镇", province="山西省", city="晋城市", products=tuple(map(Product, terms)),

@@ -155,7 +155,8 @@ def test_of_two_header_rows_the_better_counts(tmp_path: Path) -> None:
 
 
 def test_headers_may_be_spaced_broken_and_full_width(tmp_path: Path) -> None:
-    header = [" 企 业\n名 称 ", "统一社会信用代码＊", "注册资本（万元）", "ＦＯＵＮＤＥＤ", "企业(机构)类型",
+    header = [" 企 业\n名 称 ", "统一社会信用代码＊", "注册资本（万元）", "ＦＯＵＮＤＥＤ",
+    "企业(机构)类型",
               "专精特新“小巨人”企业"]  # fmt: skip
     row = ["合成甲有限公司", make.make_uscc(7), "100", "2001-02-03", "有限责任公司", "是"]
     found = read_firms(make.write_xlsx(tmp_path / "a.xlsx", {"a": [header, row]}))

@@ -54,7 +54,9 @@ def test_money_without_a_unit_is_ten_thousands_and_says_so() -> None:
     assert parse_money("100万元", unit=1.0) == (100, False)
 
 
-@pytest.mark.parametrize("text", ["200万新加坡元", "100万韩元", "5万瑞士法郎", "100万新台币", "9万aud"])
+@pytest.mark.parametrize(
+    "text", ["200万新加坡元", "100万韩元", "5万瑞士法郎", "100万新台币", "9万aud"]
+)
 def test_a_currency_without_a_rate_is_unknown_not_wrong(text: str) -> None:
     with pytest.raises(UnknownCurrency):
         parse_money(text)
@@ -63,7 +65,8 @@ def test_a_currency_without_a_rate_is_unknown_not_wrong(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("NaN", "有限"), ("Infinity", "有限"), ("-inf", "有限"), ("1e400", "过大"), ("-5万元", "负数"),
+        ("NaN", "有限"), ("Infinity", "有限"), ("-inf", "有限"), ("1e400", "过大"), ("-5万元",
+        "负数"),
         ("1e17万元", "过大"), ("99999999999999亿元", "过大"), ("壹佰万", "不是"), ("很多", "不是"),
     ],
 )  # fmt: skip
@@ -159,8 +162,10 @@ def test_a_wrong_check_digit_names_the_right_one() -> None:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("000001", "000001"), ("000001.SZ", "000001"), ("SZ000001", "000001"), ("sh600000", "600000"),
-        ("SH.600000", "600000"), ("830799.BJ", "830799"), ("00700.HK", "00700.HK"), ("BABA", "BABA"),
+        ("000001", "000001"), ("000001.SZ", "000001"), ("SZ000001", "000001"), ("sh600000",
+        "600000"),
+        ("SH.600000", "600000"), ("830799.BJ", "830799"), ("00700.HK", "00700.HK"), ("BABA",
+        "BABA"),
         (NumberCell("600000"), "600000"),
     ],
 )  # fmt: skip
@@ -174,7 +179,7 @@ def test_zeros_that_excel_dropped_come_back_only_where_nothing_is_lost() -> None
     assert remark
     for text in (NumberCell("12345"), NumberCell("1.5"), NumberCell("0"), "1234567"):
         with pytest.raises(BadValue):
-            parse_stock_code(text) if text != "0" else parse_stock_code(NumberCell("99999"))
+            parse_stock_code(text)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +218,9 @@ def test_yes_and_no_of_a_qualification_column() -> None:
 
 
 def test_what_is_missing() -> None:
-    assert all(map(is_missing, ["", " ", "-", "--", "—", "－", "空", "无", "null", "N/A", "\u3000"]))
+    assert all(
+        map(is_missing, ["", " ", "-", "--", "—", "－", "空", "无", "null", "N/A", "\u3000"])
+    )
     assert not any(map(is_missing, ["0", "否", "合成", "-1"]))
 
 

@@ -105,7 +105,7 @@ def serve(
             Service.open(settings).close()  # a broken store is told before the server starts
             stack.pop_all()
     config = uvicorn.Config(
-        create_app(settings), loop="auto", log_level="info", server_header=False
+        create_app(settings), loop="auto", log_level="info", access_log=False, server_header=False
     )
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     say(f"接口地址：http://{shown}:{settings.port}　说明文档：http://{shown}:{settings.port}/docs")

@@ -158,6 +158,12 @@ class Index:
             cache[key] = make()
         return cache[key]
 
+    def active_firms(self, labels: npt.NDArray[np.int32] | None = None) -> Floats:
+        """How many active firms each label has; without labels, whether each firm is active."""
+        if labels is None:
+            return self.active.astype(np.float32)
+        return np.bincount(labels, weights=self.active).astype(np.float32)
+
     def latent_scores(self, vector: Floats) -> Floats:
         """Inner product of every firm's latent row with a vector."""
         out = np.zeros(len(self), dtype=np.float32)
@@ -167,7 +173,7 @@ class Index:
     def latent_query(self, columns: Ints, weights: Floats) -> Floats:
         """Latent vector of length one for weighted n-grams; zeros when none is known."""
         weighted = weights * self.features.words_.idf_[columns]
-        return _unit(weighted @ self.features.latent_.basis_[columns])
+        return _unit((weighted @ self.features.latent_.basis_[columns]).astype(np.float32))
 
     def latent_mean(self, rows: Sequence[int] | Ints) -> Floats:
         """Direction, of length one, of the mean latent row of the given firms."""

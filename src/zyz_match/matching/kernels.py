@@ -25,10 +25,12 @@ def _array(item: Any, dimensions: int = 1) -> Any:
 _B, _I32, _I64 = _array(types.boolean), _array(types.int32), _array(types.int64)
 _U16, _F32, _F64 = _array(types.uint16), _array(types.float32), _array(types.float64)
 _U16_2, _I64_2, _U64_2 = _array(types.uint16, 2), _array(types.int64, 2), _array(types.uint64, 2)
-_OUT32, _OUT64, _OUT_B = types.float32[::1], types.float64[::1], types.boolean[::1]
+_OUT32, _OUT64 = types.float32[::1], types.float64[::1]
 
 
-def kernel(*signature: Any, fastmath: bool = False) -> Callable[[Callable[..., Any]], Any]:
+def kernel(
+    *signature: Any, fastmath: bool = False
+) -> Callable[[Callable[..., Any]], Any]:
     """Compile for one signature; kept in numba's cache where a folder for it can be written."""
 
     def compiled(function: Callable[..., Any]) -> Any:
@@ -123,26 +125,32 @@ def dot_rows(matrix: Any, scale: Any, vector: Any, out: Any) -> None:
         out[i] = total * scale[i]
 
 
-@kernel(_F32, _B, types.boolean, _OUT32, _OUT_B)
-def unit(raw: Any, active: Any, mean_for_missing: Any, values: Any, missing: Any) -> Any:
-    """Divide by the best active firm and cut to [0, 1]; missing ones get the active mean, or 0.
+@kernel(_OUT32, _F32, types.boolean)
+def by_best(values: Any, firms: Any, mean_for_missing: Any) -> Any:
+    """Divide by the best value and cut to [0, 1], where each value stands for so many active firms.
 
-    Gives that best number; when it is not above zero, nothing was written.
+    NaN becomes the firms' mean, or 0. Gives that best value; nothing changes unless it is above 0.
     """
-    top, total, known = np.float32(0.0), 0.0, 0
-    for i in range(len(raw)):
-        if active[i] and raw[i] == raw[i]:
-            top = max(top, raw[i])
-            total += raw[i]
-            known += 1
-    if top <= 0:
-        return top
-    neutral = np.float32(total / known / top) if mean_for_missing else np.float32(0.0)
-    for i in range(len(raw)):
-        missing[i] = raw[i] != raw[i]
-        value = min(max(raw[i] / top, np.float32(0.0)), np.float32(1.0))
-        values[i] = neutral if missing[i] else value
+    top, total, known = np.float32(0.0), 0.0, 0.0
+    for i in range(len(values)):
+        if firms[i] > 0 and values[i] == values[i]:
+            top = max(top, values[i])
+            total += np.float64(values[i]) * firms[i]
+            known += firms[i]
+    if top > 0:
+        neutral = np.float32(total / known / top) if mean_for_missing else np.float32(0.0)
+        for i in range(len(values)):
+            cut = min(max(values[i] / top, np.float32(0.0)), np.float32(1.0))
+            values[i] = cut if values[i] == values[i] else neutral
     return top
+
+
+@kernel(_F32, _B, _I32, _OUT32, types.boolean[::1])
+def spread(table: Any, lacking: Any, labels: Any, values: Any, missing: Any) -> None:
+    """Give every firm the value of its label, and whether the label lacks one."""
+    for i in range(len(labels)):
+        values[i] = table[labels[i]]
+        missing[i] = lacking[labels[i]]
 
 
 @kernel(_F32, types.float64, _OUT64)
@@ -160,18 +168,16 @@ def best_rows(scores: Any, allowed: Any, rows: Any, kept: Any) -> Any:
     """
     size = 0
     for i in range(len(scores)):
-        if not allowed[i]:
-            continue
+        score = scores[i]
         if size < len(rows):
-            at = size
-            size += 1
-            while at > 0 and (
-                scores[i] < kept[(at - 1) // 2] or scores[i] == kept[(at - 1) // 2]
-            ):  # a later row of the same score is the worse one
-                kept[at], rows[at] = kept[(at - 1) // 2], rows[(at - 1) // 2]
-                at = (at - 1) // 2
-            kept[at], rows[at] = scores[i], i
-        elif scores[i] > kept[0]:
+            if allowed[i]:
+                at = size
+                size += 1
+                while at > 0 and score <= kept[(at - 1) // 2]:  # of equals the later is the worse
+                    kept[at], rows[at] = kept[(at - 1) // 2], rows[(at - 1) // 2]
+                    at = (at - 1) // 2
+                kept[at], rows[at] = score, i
+        elif score > kept[0] and allowed[i]:
             at = 0
             while 2 * at + 1 < size:
                 child = 2 * at + 1
@@ -180,9 +186,9 @@ def best_rows(scores: Any, allowed: Any, rows: Any, kept: Any) -> Any:
                     or (kept[child + 1] == kept[child] and rows[child + 1] > rows[child])
                 ):
                     child += 1
-                if kept[child] >= scores[i]:
+                if kept[child] >= score:
                     break
                 kept[at], rows[at] = kept[child], rows[child]
                 at = child
-            kept[at], rows[at] = scores[i], i
+            kept[at], rows[at] = score, i
     return size

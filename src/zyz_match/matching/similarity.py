@@ -24,6 +24,14 @@ NEAR_KM = 1000.0  # distance at which place has lost 1 - 1/e of its value
 
 
 @dataclass(frozen=True, slots=True)
+class Labelled:
+    """Values that firms of one label share: a number for each label, and each firm's label."""
+
+    table: Values
+    labels: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
 class Component:
     """One row of the table: what it is called, which part it belongs to, how it is computed."""
 
@@ -31,7 +39,7 @@ class Component:
     label: str
     part: Literal["fit", "propensity"]
     neutral: Literal["mean", "zero"]
-    compare: Callable[[Query, Index, Mapping[str, Values]], Values | None]
+    compare: Callable[[Query, Index, Mapping[str, Values]], Values | Labelled | None]
 
 
 def _words(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
@@ -52,7 +60,7 @@ def _terms(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values
 def _latent(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
     if not len(query.columns):
         return None
-    return np.maximum(index.latent_scores(index.latent_query(query.columns, query.weights)), 0)
+    return index.latent_scores(index.latent_query(query.columns, query.weights))
 
 
 def _peers(query: Query, index: Index, earlier: Mapping[str, Values]) -> Values | None:
@@ -60,7 +68,7 @@ def _peers(query: Query, index: Index, earlier: Mapping[str, Values]) -> Values 
     seeds = seed_rows(query, index, earlier)
     if not len(seeds):
         return None
-    return np.maximum(index.latent_scores(index.latent_mean(seeds)), 0)
+    return index.latent_scores(index.latent_mean(seeds))
 
 
 def seed_rows(query: Query, index: Index, values: Mapping[str, Values]) -> npt.NDArray[np.int64]:
@@ -74,19 +82,21 @@ def seed_rows(query: Query, index: Index, values: Mapping[str, Values]) -> npt.N
     return np.unique(np.concatenate([best, np.array(anchors, dtype=np.int64)]))
 
 
-def _industry(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
+def _industry(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Labelled | None:
     if not query.targets:
         return None
     table = np.max(
         [index.industry_nearness(t.code) * np.float32(t.weight) for t in query.targets], axis=0
     )
-    return table[index.industry_of] if np.nanmax(table, initial=0.0) > 0 else None
+    if not np.nanmax(table, initial=0.0) > 0:
+        return None
+    return Labelled(table, index.industry_of)
 
 
-def _place(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
+def _place(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Labelled | None:
     if query.place is None:
         return None
-    return np.asarray(np.exp(-index.distances(query.place) / NEAR_KM))[index.division_of]
+    return Labelled(np.exp(-index.distances(query.place) / NEAR_KM), index.division_of)
 
 
 def _capacity(_query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
@@ -159,8 +169,9 @@ def _compared(
     raw = component.compare(query, index, earlier)
     if raw is None:
         return None
-    values, missing = np.empty(len(index), np.float32), np.empty(len(index), np.bool_)
-    raw = np.ascontiguousarray(raw, dtype=np.float32)
-    if kernels.unit(raw, index.active, component.neutral == "mean", values, missing) <= 0:
-        return None
-    return Compared(component, values, index.lacks_text if component.name in TEXT else missing)
+    labels = raw.labels if isinstance(raw, Labelled) else None
+    firms = index.kept(("active", component.name), partial(index.active_firms, labels))
+    values = np.array(raw.table if isinstance(raw, Labelled) else raw, dtype=np.float32)
+    if component.name in TEXT:  # known of every firm
+        values *= np.float32(_over(float((values * firms).max(initial=0.0))))
+        X

@@ -1,6 +1,7 @@
 """Contact persons, phones and mails: kept apart from the firms, never in a log or a sample."""
 
 import re
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -14,13 +15,15 @@ _SPLIT = re.compile(r"[;；,，、|\n\t]+")
 _SPLIT_PERSON = re.compile(r"[;；、|\n\t]+")
 
 
-def collect(raw: RawTable, fields: dict[int, Field], rows: dict[str, list[int]]) -> pd.DataFrame:
-    """firm_id, kind, value of every contact, each once; `rows` are the rows of each firm."""
+def collect(
+    raw: RawTable, fields: dict[int, Field], rows: Iterable[tuple[str, tuple[int, ...]]]
+) -> pd.DataFrame:
+    """firm_id, kind, value of every contact, each once; `rows` are each firm's rows."""
     columns = [
         (kind, raw.columns[i]) for kind in KINDS for i, f in fields.items() if f.target == kind
     ]  # fmt: skip
     firms, kinds, found = [], [], []
-    for firm_id, positions in rows.items():
+    for firm_id, positions in rows:
         own = {(k, v): None for k, cells in columns for p in positions for v in _parts(cells[p], k)}
         for kind, value in own:
             firms.append(firm_id)

@@ -1,6 +1,7 @@
 """A firm table in the making: raw columns in, typed columns out, and its last gate."""
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import pandas as pd
 import pandera.pandas as pa
@@ -51,6 +52,7 @@ class Draft:
 # the frame --------------------------------------------------------------------------------------
 
 
+@cache
 def _schema() -> pa.DataFrameSchema:
     columns: dict[str, pa.Column] = {}
     for col in Col:

@@ -61,6 +61,18 @@ def merge(frame: pd.DataFrame) -> Merged:
     return done
 
 
+def apply(frame: pd.DataFrame, merged: Merged) -> pd.DataFrame:
+    """The frame with the changed cells and without the rows that are merged or refused."""
+    by_column: dict[Col, dict[int, Any]] = {}
+    for at, changes in merged.changes.items():
+        for col, value in changes.items():
+            by_column.setdefault(col, {})[at] = value
+    for col, cells in by_column.items():
+        frame.loc[list(cells), col.value] = list(cells.values())
+    gone = [*merged.into, *merged.refused]
+    return frame.drop(index=gone) if gone else frame
+
+
 def _contradictions(known: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(
         label for c, label in _LABELS.items()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
@@ -56,20 +57,20 @@ def shown(url: URL) -> str:
     return f"数据库 {url.host or '本机'}/{url.database or ''}"
 
 
-def message(error: sa.exc.SQLAlchemyError, url: URL) -> str:
+def message(error: Exception, url: URL) -> str:
     """The Chinese message for a fault of the driver."""
     template = _template(error, url.get_backend_name() == "sqlite")
     return template.format(where=shown(url), kind=type(error).__name__)
 
 
-def _template(error: sa.exc.SQLAlchemyError, sqlite: bool) -> str:
+def _template(error: Exception, sqlite: bool) -> str:
     cause = getattr(error, "orig", None) or error
     if sqlite:
         text = str(cause).lower()
         return next((m for sign, m in _SQLITE if sign in text), _OTHER)
     state = getattr(cause, "sqlstate", None)
     if state is None:
-        lost = isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
+        lost = isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
         return _UNREACHABLE if lost else _OTHER
     return next((m for sign, m in _POSTGRESQL if state.startswith(sign)), _OTHER)
 
@@ -79,11 +80,11 @@ def translated(url: URL) -> Iterator[None]:
     """Turn faults of the driver and the disk into StorageError, unstorable text into InputError."""
     try:
         yield
-    except sa.exc.DataError as error:
+    except (sa.exc.DataError, psycopg.DataError) as error:
         raise InputError("有一个值数据库存不下（过大，或含有不能保存的字符），未写入。") from error
     except sa.exc.TimeoutError as error:
         raise StorageError(_BUSY) from error
-    except sa.exc.SQLAlchemyError as error:
+    except (sa.exc.SQLAlchemyError, psycopg.Error) as error:
         raise StorageError(message(error, url)) from error
     except UnicodeEncodeError as error:
         raise InputError("文字中含有不能保存的字符（残缺的 Unicode），未写入。") from error

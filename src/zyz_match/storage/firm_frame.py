@@ -42,6 +42,9 @@ def build(
     for number, step in enumerate(steps, start=1):
         step(draft)
         tick(number, len(steps))
+    for at, meaning in fields.items():
+        if isinstance(meaning.target, Col):
+            raw.columns[at].clear()  # a large file holds each text only as long as needed
     return draft
 
 

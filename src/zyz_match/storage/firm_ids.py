@@ -21,8 +21,8 @@ class FirmIds:
         self._best: dict[str, str] = {}
         if firms is None:
             return
+        self._spelling = dict(firms.written_ids)
         for firm, written in firms.written_ids.items():
-            self._spelling[firm] = written
             self._exact[written] = firm
         frame = firms.frame
         for firm, name in zip(frame[Col.FIRM_ID], frame[Col.NAME], strict=True):

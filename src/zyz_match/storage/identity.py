@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import chain, count, islice
+from operator import mul
 from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from stdnum.cn import uscc as uscc_number
 
 from zyz_match.storage.rows import MAX_KEY
 from zyz_match.storage.tables import firm
@@ -25,10 +24,20 @@ def chunks(items: Iterable[_T], size: int = CHUNK) -> Iterator[list[_T]]:
         yield part
 
 
-@lru_cache(maxsize=300_000)
+_SIGNS = "0123456789ABCDEFGHJKLMNPQRTUWXY"
+_VALUES = {sign: value for value, sign in enumerate(_SIGNS)}
+_WEIGHTS = tuple(pow(3, i, 31) for i in range(17))
+
+
 def valid_uscc(text: str) -> str:
     """The code when its check digit is right, "" otherwise."""
-    return text if len(text) == 18 and uscc_number.is_valid(text) else ""
+    if len(text) != 18:
+        return ""
+    try:
+        total = sum(map(mul, [_VALUES[sign] for sign in text], _WEIGHTS))
+        return text if (total + _VALUES[text[17]]) % 31 == 0 else ""
+    except KeyError:
+        return ""
 
 
 @dataclass(slots=True)

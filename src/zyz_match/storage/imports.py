@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection, RowMapping
 
 from zyz_match.domain import Col
 from zyz_match.errors import InputError, NotFoundError
-from zyz_match.storage import identity, people, rows, stamps
+from zyz_match.storage import bulk, identity, people, rows, stamps
 from zyz_match.storage.identity import CHUNK, Known, chunks
 from zyz_match.storage.merging import merge
 from zyz_match.storage.rows import Record
@@ -134,9 +134,8 @@ def _store(
     created = [rows.to_store(new, moment) for known, new in merged if not known.row_hash]
     stored = [(known, new) for known, new in merged if known.row_hash]
     updated, before = _updates(connection, stored, moment)
-    if created:
-        connection.execute(sa.insert(firm), created)
-    _write_updates(connection, updated)
+    bulk.insert(connection, firm, created)
+    bulk.update(connection, firm, updated)
     _note(connection, batch_id, [known for known, _ in merged], before)
     done["created"] += len(created)
     done["updated"] += len(updated)
@@ -177,12 +176,6 @@ def fetch(connection: Connection, firm_ids: Iterable[str]) -> dict[str, Record]:
     return found
 
 
-def _write_updates(connection: Connection, updated: Sequence[Record]) -> None:
-    if updated:
-        statement = sa.update(firm).where(firm.c.firm_id == sa.bindparam("_key"))
-        connection.execute(statement, [r | {"_key": r[Col.FIRM_ID]} for r in updated])
-
-
 def _note(
     connection: Connection, batch_id: int, firms: Sequence[Known], before: dict[str, str]
 ) -> None:
@@ -193,7 +186,7 @@ def _note(
         action = "updated" if old else "seen" if known.row_hash else "created"
         note = {"batch_id": batch_id, "firm_id": known.firm_id, "action": action, "before": old}
         notes.append(note)
-    connection.execute(sa.insert(firm_before), notes)
+    bulk.insert(connection, firm_before, notes)
 
 
 # out ---------------------------------------------------------------------------------------
@@ -223,14 +216,15 @@ def undo(connection: Connection, batch_id: str) -> UndoResult:
 
 def _take_back(connection: Connection, number: int, moment: str) -> tuple[int, int]:
     """Remove and restore the firms of a batch that no later batch spoke of."""
-    ours = (firm_before.c.batch_id == number) & firm_before.c.firm_id.not_in(_later(number))
+    ours = (firm_before.c.batch_id == number) & ~_later_too()
     noted = sa.select(firm_before.c.firm_id, firm_before.c.before).where(ours)
     created = connection.execute(noted.where(firm_before.c.action == "created")).all()
     updated = connection.execute(noted.where(firm_before.c.action == "updated")).all()
     for part in chunks(r.firm_id for r in created):
         connection.execute(sa.delete(firm).where(firm.c.firm_id.in_(part)))
     for images in chunks(r.before for r in updated):
-        _write_updates(connection, [rows.to_store(rows.from_json(i), moment) for i in images])
+        olds = [rows.to_store(rows.from_json(i), moment) for i in images]
+        bulk.update(connection, firm, olds)
     connection.execute(sa.delete(firm_before).where(ours))
     return len(created), len(updated)
 
@@ -248,16 +242,17 @@ def _batch(connection: Connection, batch_id: str) -> RowMapping:
     return found
 
 
-def _later(number: int) -> sa.Select[tuple[str]]:
-    """Firms that later batches still in force spoke of."""
-    return sa.select(firm_before.c.firm_id).where(firm_before.c.batch_id > number)
+def _later_too() -> sa.Exists:
+    """Whether a later batch, still in force or waiting, spoke of the firm of a note."""
+    later = firm_before.alias()
+    same = later.c.firm_id == firm_before.c.firm_id
+    return sa.exists().where(same, later.c.batch_id > firm_before.c.batch_id)
 
 
 def _kept(connection: Connection, number: int) -> int:
-    noted = sa.select(sa.func.count()).where(
-        firm_before.c.batch_id == number,
-        firm_before.c.action != "seen",
-        firm_before.c.firm_id.in_(_later(number)),
+    noted = sa.select(sa.func.count()).select_from(firm_before)
+    noted = noted.where(
+        firm_before.c.batch_id == number, firm_before.c.action != "seen", _later_too()
     )
     return int(connection.execute(noted).scalar_one())
 

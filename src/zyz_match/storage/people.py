@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from zyz_match.errors import InputError
-from zyz_match.storage import rows
+from zyz_match.storage import bulk, rows
 from zyz_match.storage.identity import CHUNK, chunks
 from zyz_match.storage.tables import contact
 
@@ -32,7 +32,7 @@ def add(
         values = [dict(zip(COLUMNS, c, strict=True)) | {"batch_id": batch_id} for c in part]
         for value in values:
             _check(value["kind"], value["value"])
-        connection.execute(sa.insert(contact), values)
+        bulk.insert(connection, contact, values)
 
 
 def _check(kind: object, value: object) -> None:

@@ -1,7 +1,7 @@
 """Firm tables in: any registry export or plain table, as one typed frame or one error."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class FirmFile:
     rows: int  # data rows read, blank ones not counted
     duplicates: int  # rows that were merged into an earlier row of the same firm
     warnings: tuple[str, ...]  # Chinese
-    written_ids: dict[str, str] = field(default_factory=dict)  # firm_id -> as the file writes it
+    written_ids: dict[str, str] = field(default_factory=dict)  # firm_id -> the file's other word
 
     @property
     def reject_share(self) -> float:
@@ -108,17 +108,15 @@ def _firms(sheet: Sheet, raw: RawTable, fields: dict[int, Field], tick: Tick) ->
             f"与第 {raw.numbers[first]} 行是同一家企业，但{'、'.join(differing)}不同；"
             f"请核对后只留一行",
         )
-    if merged.into or merged.refused:
-        kept = kept.drop(index=[*merged.into, *merged.refused])
-    for at, changes in merged.changes.items():
-        kept.loc[at, [c.value for c in changes]] = list(changes.values())
-    ids = _owners(kept, merged)
-    written = {i: draft.written[row] for row, i in reversed(ids.items())}
+    kept = duplicates.apply(kept, merged)
+    owners = list(zip(kept.index, kept[Col.FIRM_ID], strict=True))
+    written = {i: w for row, i in owners if (w := draft.written[row]) != i}
+    contacts_found = contacts.collect(raw, fields, _rows_of(owners, merged.into))
     ignored = tuple(h for h in raw.headers if find_field(h) is None and is_ignored(h))
     unknown = (h for i, h in enumerate(raw.headers) if h and i not in fields and h not in ignored)
     return FirmFile(
         frame=check(kept),
-        contacts=contacts.collect(raw, fields, _rows_of(ids)),
+        contacts=contacts_found,
         rejects=rejects.table(sheet, raw, notes),
         mapping=tuple(_mapping(raw, fields)),
         unknown=tuple(unknown),
@@ -139,17 +137,14 @@ def _first_of_repeated(
     return {i: f for i, f in fields.items() if i not in again}
 
 
-def _owners(kept: pd.DataFrame, merged: duplicates.Merged) -> dict[int, str]:
-    """Row position -> firm_id, for kept rows and for those that went into them."""
-    ids = {int(at): str(i) for at, i in zip(kept.index, kept[Col.FIRM_ID], strict=True)}
-    return ids | {at: ids[first] for at, first in merged.into.items() if first in ids}
-
-
-def _rows_of(ids: dict[int, str]) -> dict[str, list[int]]:
-    rows: dict[str, list[int]] = {}
-    for row, firm_id in ids.items():
-        rows.setdefault(firm_id, []).append(row)
-    return rows
+def _rows_of(
+    owners: Sequence[tuple[int, str]], into: Mapping[int, int]
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Every firm with its row and the rows that went into it."""
+    more: dict[int, tuple[int, ...]] = {}
+    for row, first in into.items():
+        more[first] = (*more.get(first, ()), row)
+    return ((firm_id, (row, *more.get(row, ()))) for row, firm_id in owners)
 
 
 def _mapping(raw: RawTable, fields: dict[int, Field]) -> list[ColumnMapping]:

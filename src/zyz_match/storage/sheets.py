@@ -120,7 +120,8 @@ def _sheets(path: Path, name: str, folder: Path, *, nested: bool) -> tuple[Sheet
     for magic, kind in _NOT_TABLES:
         if head.startswith(magic):
             raise FileError(f"“{name}”是{kind}，不是表格。{_SUPPORTED}")
-    if b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    utf16 = head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if head.count(0) * 10 > len(head) and not utf16:
         raise FileError(f"“{name}”不是表格（含二进制内容）。{_SUPPORTED}")
     return _text(path, name, head)
 

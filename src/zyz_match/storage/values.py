@@ -68,6 +68,9 @@ class NumberCell(str):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, NumberCell) and str.__eq__(self, other)
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     def __hash__(self) -> int:
         return hash((NumberCell, str.__hash__(self)))
 

@@ -56,7 +56,7 @@ def parse_stock_code(text: str) -> tuple[str, str]:
     if _ABROAD.fullmatch(plain):
         return plain, ""
     short = plain.removesuffix(".0")
-    if re.fullmatch(r"\d{1,5}", short) and re.fullmatch(r"00[0-3]\d{3}", short.zfill(6)):
+    if re.fullmatch(r"0*[1-9]\d*", short) and re.fullmatch(r"00[0-3]\d{3}", short.zfill(6)):
         return short.zfill(6), "证券代码的前导零已补回"
     if isinstance(text, NumberCell):
         raise BadValue("是数值单元格，前导零可能已丢失；请把该列设为“文本”格式后重新导出")
