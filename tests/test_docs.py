@@ -43,7 +43,7 @@ def test_a_command_of_the_readme_runs_as_written(command: str, home: Path) -> No
              "PYTHONUTF8": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+    assert (done.stdout + done.stderr).strip()
     assert "Traceback" not in done.stderr
 
 

@@ -157,7 +157,7 @@ def _show_import(report: "ImportReport", confirmed: bool) -> None:
     file, batch = report.file, report.batch
     _show_mapping(report)
     if file.unknown:
-        say(f"不认识的列（{len(file.unknown)} 个，未使用）：{'、'.join(file.unknown)}")
+        say(f"不认识的列（{len(file.unknown)} 个，不参与评分）：{'、'.join(file.unknown)}")
     for warning in file.warnings:
         say(f"注意：{warning}", "yellow")
     _show_rejects(report)

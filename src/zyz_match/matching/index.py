@@ -158,11 +158,11 @@ class Index:
             cache[key] = make()
         return cache[key]
 
-    def active_firms(self, labels: npt.NDArray[np.int32] | None = None) -> Floats:
+    def active_firms(self, labels: npt.NDArray[np.int32] | None = None) -> npt.NDArray[np.float64]:
         """How many active firms each label has; without labels, whether each firm is active."""
         if labels is None:
-            return self.active.astype(np.float32)
-        return np.bincount(labels, weights=self.active).astype(np.float32)
+            return self.active.astype(np.float64)
+        return np.bincount(labels, weights=self.active)
 
     def latent_scores(self, vector: Floats) -> Floats:
         """Inner product of every firm's latent row with a vector."""

@@ -125,24 +125,13 @@ def dot_rows(matrix: Any, scale: Any, vector: Any, out: Any) -> None:
         out[i] = total * scale[i]
 
 
-@kernel(_OUT32, _F32, types.boolean)
-def by_best(values: Any, firms: Any, mean_for_missing: Any) -> Any:
-    """Divide by the best value and cut to [0, 1], where each value stands for so many active firms.
-
-    NaN becomes the firms' mean, or 0. Gives that best value; nothing changes unless it is above 0.
-    """
-    top, total, known = np.float32(0.0), 0.0, 0.0
+@kernel(_OUT32, types.float32, types.float32)
+def divide(values: Any, top: Any, neutral: Any) -> None:
+    """Divide by `top` and cut to [0, 1]; NaN becomes `neutral`."""
     for i in range(len(values)):
-        if firms[i] > 0 and values[i] == values[i]:
-            top = max(top, values[i])
-            total += np.float64(values[i]) * firms[i]
-            known += firms[i]
-    if top > 0:
-        neutral = np.float32(total / known / top) if mean_for_missing else np.float32(0.0)
-        for i in range(len(values)):
-            cut = min(max(values[i] / top, np.float32(0.0)), np.float32(1.0))
-            values[i] = cut if values[i] == values[i] else neutral
-    return top
+        share = values[i] / top
+        cut = min(max(share, np.float32(0.0)), np.float32(1.0))
+        values[i] = cut if share == share else neutral
 
 
 @kernel(_F32, _B, _I32, _OUT32, types.boolean[::1])

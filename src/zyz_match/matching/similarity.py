@@ -170,8 +170,23 @@ def _compared(
     if raw is None:
         return None
     labels = raw.labels if isinstance(raw, Labelled) else None
-    firms = index.kept(("active", component.name), partial(index.active_firms, labels))
     values = np.array(raw.table if isinstance(raw, Labelled) else raw, dtype=np.float32)
-    if component.name in TEXT:  # known of every firm
-        values *= np.float32(_over(float((values * firms).max(initial=0.0))))
-        X
+    missing = np.isnan(values)
+    firms = index.kept(("active", component.name), partial(index.active_firms, labels))
+    known = np.where(missing | (firms == 0), np.float32(0), values)
+    top = float(known.max(initial=0.0))
+    if top <= 0:
+        return None
+    mean = component.neutral == "mean" and missing.any()
+    kernels.divide(values, top, np.average(known, weights=firms * ~missing) / top if mean else 0.0)
+    if labels is not None:
+        values, missing = _spread(values, missing, labels)
+    return Compared(component, values, index.lacks_text if component.name in TEXT else missing)
+
+
+def _spread(
+    table: npt.NDArray[np.float32], lacking: npt.NDArray[np.bool_], labels: npt.NDArray[np.int32]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    values, missing = np.empty(len(labels), np.float32), np.empty(len(labels), np.bool_)
+    kernels.spread(table, lacking, labels, values, missing)
+    return values, missing
