@@ -31,6 +31,7 @@ _SETTINGS = {
     "listen_addresses": "", "shared_buffers": "64MB", "max_connections": "40",
     "autovacuum": "off", "logging_collector": "off", "dynamic_shared_memory_type": "mmap",
 }  # fmt: skip
+_INITDB = ("-U", "zyz", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 _FOLDER = "zyzpg-"
 # becomes the user that postgres runs as, asks to die with its parent, becomes postgres
 _LAUNCHER = """
@@ -134,8 +135,7 @@ def _own_server(binaries: Path) -> Iterator[sa.URL]:
     process = None
     try:
         user, binaries = _unprivileged(folder, binaries)
-        options = ["-U", "zyz", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]
-        _run([binaries / "initdb", "-D", folder / "data", *options], user, folder)
+        _run([binaries / "initdb", "-D", folder / "data", *_INITDB], user, folder)
         process = _start(binaries, folder, user)
         yield _wait(process, folder)
     finally:

@@ -10,7 +10,7 @@ from datetime import date
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, BinaryIO, NamedTuple
 
 from zyz_match.domain import ROLE_NAMES, ChainSegment, Filters, Firm, Match, Shortlist, Town
 from zyz_match.industry import IndustryTree
@@ -167,21 +167,27 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub("", text)
 
 
-def write_csv(shortlist: Shortlist, target: Path | TextIO) -> None:
-    """Write a list as CSV, with BOM, CRLF and an apostrophe before text that looks like a formula.
-
-    Raises StorageError when the file cannot be written.
-    """
+def csv_text(shortlist: Shortlist) -> str:
+    """A list as CSV with BOM and CRLF; text that looks like a formula gets an apostrophe."""
     text = io.StringIO(newline="")
     out = csv.writer(text, lineterminator="\r\n")
     out.writerow([FIRM_ID, *(c.heading for c in LIST_COLUMNS)])
     for match in shortlist.matches:
         values = (match.firm.firm_id, *(c.value(match) for c in LIST_COLUMNS))
         out.writerow([_csv_cell(v) for v in values])
+    return "\ufeff" + text.getvalue()
+
+
+def write_csv(shortlist: Shortlist, target: Path | BinaryIO) -> None:
+    """Write a list as CSV in UTF-8, to a file or to a stream of bytes.
+
+    Raises StorageError when the file cannot be written.
+    """
+    content = csv_text(shortlist).encode()
     if isinstance(target, Path):
-        write_bytes(target, b"\xef\xbb\xbf" + text.getvalue().encode())
+        write_bytes(target, content)
     else:
-        target.write("\ufeff" + text.getvalue())
+        target.write(content)
 
 
 def _csv_cell(value: Value) -> str | int | float:

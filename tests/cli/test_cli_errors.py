@@ -1,4 +1,3 @@
-import os
 import re
 from pathlib import Path
 
@@ -80,12 +79,6 @@ def test_every_class_of_error_has_the_exit_code_its_docstring_says() -> None:
     for name, code in documented.items():
         error = getattr(errors, name)("合成")
         assert next(c for kind, c in cli.EXIT_CODES if isinstance(error, kind)) == int(code)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission_is_a_storage_error(run_cli: Cli) -> None:
-    Path("锁").mkdir(mode=0o500)
-    assert run_cli("rank", "合成铸造", "--xlsx", "锁/a.xlsx").code == 5
 
 
 def test_a_read_only_disk_is_a_storage_error_and_keeps_the_old_file(

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-import openpyxl  # type: ignore[import-untyped]
+import openpyxl
 import pytest
 from python_calamine import CalamineWorkbook
 

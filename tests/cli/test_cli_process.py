@@ -35,14 +35,14 @@ def test_a_closed_pipe_is_no_traceback(home: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [sys.executable, "-m", "zyz_match", "towns"], stdout=write, stderr=subprocess.PIPE,
+        [sys.executable, "-m", "zyz_match", "settings"], stdout=write, stderr=subprocess.PIPE,
         env=environment(home), timeout=120, check=False,
     )  # fmt: skip
     os.close(write)
     assert (done.returncode, remarks(done)) == (141, [])
 
 
-@pytest.mark.parametrize("command", [(*RANK, "--csv"), ("towns", "--json")])
+@pytest.mark.parametrize("command", [(*RANK, "--csv"), ("settings", "--json")])
 def test_a_full_disk_behind_stdout_is_a_storage_error(home: Path, command: tuple[str, ...]) -> None:
     done = process(home, *command, shell=">/dev/full")
     assert done.returncode == 5
@@ -56,17 +56,18 @@ def test_a_full_disk_behind_stdout_is_a_storage_error(home: Path, command: tuple
     ids=["LANG=C", "ascii"],
 )
 def test_chinese_comes_out_whatever_the_locale(home: Path, locale: dict[str, str]) -> None:
-    done = process(home, "town", "syn-casting", **locale)
+    done = process(home, "settings", **locale)
     assert done.returncode == 0, done.stderr
-    assert "合成铸造专业镇" in done.stdout.decode("utf-8")
+    assert "接口监听端口" in done.stdout.decode("utf-8")
     assert b"\x1b" not in done.stdout
 
 
 def test_a_gbk_terminal_gets_gbk_and_ascii_json(home: Path) -> None:
     gbk = {"PYTHONIOENCODING": "gbk"}
-    assert "合成铸造专业镇" in process(home, "town", "syn-casting", **gbk).stdout.decode("gbk")
-    shown = process(home, "town", "syn-casting", "--json", **gbk).stdout
-    assert json.loads(shown.decode("ascii"))["name"] == "合成铸造专业镇"
+    assert "接口监听端口" in process(home, "settings", **gbk).stdout.decode("gbk")
+    shown = process(home, "settings", "--json", **gbk).stdout
+    assert "接口监听端口" in [s["help"] for s in json.loads(shown.decode("ascii"))][-1]
+    assert process(home, *RANK, "--csv", **gbk).stdout.decode("utf-8").startswith("\ufefffirm_id")
 
 
 def test_a_terminal_gets_progress_and_colour_and_a_pipe_does_not(home: Path) -> None:

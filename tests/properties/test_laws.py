@@ -40,17 +40,18 @@ def _named(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 firms = st.lists(
-    st.builds(
-        dict,
-        products=st.lists(st.sampled_from(PHRASES), max_size=4).map("；".join),
-        scope=st.lists(st.sampled_from(PHRASES), max_size=3).map("、".join),
-        industry=st.sampled_from(CODES),
-        division=st.sampled_from(DIVISIONS),
-        capital=st.one_of(st.just(np.nan), st.floats(0.1, 1e7)),
-        employees=st.one_of(st.just(np.nan), st.integers(0, 10_000).map(float)),
-        marks=st.sampled_from(("", "高新技术企业", "专精特新小巨人")),
-        stock_code=st.sampled_from(("", "000001")),
-        standing=st.sampled_from(list(Standing)),
+    st.fixed_dictionaries(
+        {
+            "products": st.lists(st.sampled_from(PHRASES), max_size=4).map("；".join),
+            "scope": st.lists(st.sampled_from(PHRASES), max_size=3).map("、".join),
+            "industry": st.sampled_from(CODES),
+            "division": st.sampled_from(DIVISIONS),
+            "capital": st.one_of(st.just(np.nan), st.floats(0.1, 1e7)),
+            "employees": st.one_of(st.just(np.nan), st.integers(0, 10_000).map(float)),
+            "marks": st.sampled_from(("", "高新技术企业", "专精特新小巨人")),
+            "stock_code": st.sampled_from(("", "000001")),
+            "standing": st.sampled_from(list(Standing)),
+        }
     ),
     min_size=1,
     max_size=14,

@@ -125,7 +125,7 @@ def _hand_out(found: Shortlist, as_json: bool, csv: str | None, xlsx: Path | Non
         reports.write_shortlist(found, xlsx)
         written(xlsx, f" Excel 清单（{len(found.matches)} 家）")
     if csv == STDOUT:
-        reports.write_csv(found, sys.stdout)
+        reports.write_csv(found, sys.stdout.buffer)  # UTF-8 whatever the terminal speaks
     elif csv is not None:
         reports.write_csv(found, Path(csv))
         written(Path(csv), f" CSV 清单（{len(found.matches)} 家）")

@@ -33,7 +33,9 @@ def update(connection: Connection, table: sa.Table, rows: _Rows) -> None:
     _fill(connection, aside, names, rows)
     changes = ", ".join(f'"{n}" = a."{n}"' for n in others)
     where = " AND ".join(f't."{n}" = a."{n}"' for n in key)
-    connection.exec_driver_sql(f'UPDATE "{table.name}" t SET {changes} FROM "{aside}" a WHERE {where}')
+    connection.exec_driver_sql(
+        f'UPDATE "{table.name}" t SET {changes} FROM "{aside}" a WHERE {where}'
+    )
     connection.exec_driver_sql(f'TRUNCATE "{aside}"')
 
 
@@ -53,9 +55,7 @@ def _run_many(connection: Connection, statement: str, tuples: list[tuple[Any, ..
         connection.exec_driver_sql(statement, tuples)
 
 
-def _copy(
-    driver: "psycopg.Connection[Any]", statement: str, tuples: list[tuple[Any, ...]]
-) -> None:
+def _copy(driver: "psycopg.Connection[Any]", statement: str, tuples: list[tuple[Any, ...]]) -> None:
     with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
         for row in tuples:
             copy.write_row(row)
