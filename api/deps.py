@@ -53,7 +53,6 @@ async def _reasons(
 
 
 ServiceDep = Annotated[Service, Depends(_service)]
-ModelDep = Annotated[str, Depends(_model)]
 FilterDep = Annotated[Filters, Depends(_filters)]
 Reasons = Annotated[bool, Depends(_reasons)]
 
@@ -79,17 +78,6 @@ def town_of(body: TownBody, town_id: str) -> Town:
     return town_from({**body.model_dump(exclude_unset=True), "id": town_id})
 
 
-def warm_up(service: Service) -> str:
-    """Fit and compile by ranking an empty profile, so that no user waits; the model's version."""
-    return service.rank(Town("warm-up", "预热"), k=1).model
-
-
-def status(service: Service, model: str) -> dict[str, Any]:
-    """Counts and versions of what is served, read from the store without waiting for a fit."""
-    return {
-        "version": zyz_match.__version__,
-        "towns": len(service.towns()),
-        "firms": service.store.firm_count(),
-        "model": model,
-        "data": service.store.data_stamp(),
-    }
+def warm_up(service: Service) -> None:
+    """Fit and compile by ranking an empty profile, so that no user waits."""
+    service.rank(Town("warm-up", "预热"), k=1)

@@ -48,7 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service = await run_in_threadpool(Service.open, settings)
         with service:
-            app.state.model = await run_in_threadpool(warm_up, service)
+            await run_in_threadpool(warm_up, service)
             app.state.service = service
             yield
 

@@ -125,7 +125,7 @@ def ranked_page(
         if query.diversify:
             raise _refuse_invalid("分散展示（diversify）的名单只有一页，不能带游标")
         profile = service.town(town) if isinstance(town, str) else town
-        after.check(profile, query, service.store.data_stamp())
+        after.check(profile, query, str(service.status()["data"]))
     shortlist = service.rank(
         town, k=limit, filters=query.filters, diversify=query.diversify, via="api",
         after=(after.score, after.firm_id) if after else None,

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter, Response
 
-from api.deps import ModelDep, ServiceDep, status
+import zyz_match
+from api.deps import ServiceDep
 from api.openapi import answers
 from api.schemas import Health
 from api.strict_route import StrictRoute
@@ -14,6 +15,7 @@ router = APIRouter(route_class=StrictRoute, tags=["运行状态"])
 
 
 @router.get("/healthz", summary="服务是否可用", responses=answers("health", Health))
-def healthz(service: ServiceDep, model: ModelDep) -> Response:
+def healthz(service: ServiceDep) -> Response:
     """存储可读时返回专业镇数、企业数、模型与数据版本；存储不可用时返回 503。"""
-    return answer({"status": "ok", "time": datetime.now(UTC), **status(service, model)})
+    counts = {"version": zyz_match.__version__, **service.status()}
+    return answer({"status": "ok", "time": datetime.now(UTC), **counts})

@@ -60,13 +60,13 @@ class Service:
         self._lock = threading.Lock()
 
     @classmethod
-    def open(cls, settings: Settings, *, progress: Progress = _silent) -> Self:
-        """Open the store; a store that never held a town or a firm gets the shipped ones.
+    def open(cls, settings: Settings, *, seed: bool = True, progress: Progress = _silent) -> Self:
+        """Open the store; with `seed`, one that never held anything gets what is shipped.
 
         Raises StorageError when the store cannot be opened.
         """
         service = cls(settings, Store.open(settings.database_url))
-        if not service.store.towns() and not service.store.batches():
+        if seed and not service.store.towns() and not service.store.batches():
             service.init(progress=progress)
         return service
 
@@ -171,6 +171,15 @@ class Service:
             f"“{text}”对应多家企业，请写全名称或编号：{'、'.join(names)}。", details=names
         )
 
+    def status(self) -> dict[str, int | str]:
+        """How many towns and firms there are, and the state of model and data."""
+        return {
+            "towns": len(self.store.towns()),
+            "firms": self.store.firm_count(),
+            "model": ranking.MODEL.version,
+            "data": self.store.data_stamp(),
+        }
+
     # ranking -------------------------------------------------------------------------------
 
     def index(self, *, progress: Progress = _silent) -> Index:
@@ -269,6 +278,7 @@ class Service:
         Works on the folder alone (with the shipped towns where it has no towns.jsonl); no store is
         opened or changed. Raises FileError for a folder without firms.
         """
+        Service._check_count(k)
         from zyz_match.matching.backtest import backtest
         from zyz_match.storage.datasets import read_dataset, write_run
 

@@ -121,6 +121,12 @@ def test_names_that_differ_by_case_alone_stay_apart(store: Store) -> None:
     assert counts(load(store, *twins, file="again")) == (0, 0, 2)
 
 
+def test_a_name_that_a_crowd_shares_tells_nothing(store: Store) -> None:
+    crowd = [{"firm_id": f"F{i}", "name": "个体户"} for i in range(3000)]
+    assert counts(load(store, *crowd)) == (3000, 0, 0)
+    assert counts(load(store, *crowd, {"name": "个体户", "city": "晋城市"})) == (1, 0, 3000)
+
+
 def test_rows_of_one_firm_in_one_file_become_one(store: Store) -> None:
     rows = [A | {"firm_id": "x", "capital": float(n)} for n in range(3)]
     assert counts(load(store, *rows, B)) == (2, 0, 0)

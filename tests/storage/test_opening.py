@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,13 @@ from zyz_match.storage.tables import metadata
 
 SPAWN = multiprocessing.get_context("spawn")
 ROWS = [{"name": f"第{i}有限公司"} for i in range(4500)]
-FILE = {"file_name": "f", "file_hash": "h"}
+
+
+def load_rows(
+    store: Store, rows: list[dict[str, str]], tick: Callable[[int, int], None] | None = None
+) -> int:
+    table = frame(*rows)
+    return store.import_firms(table, file_name="f", file_hash="h", progress=tick).created
 
 
 def run_sql(url: str, statement: str) -> None:
@@ -101,7 +107,7 @@ def _import_and_wait(url: str, reached: Path) -> None:
         time.sleep(600)
 
     with Store.open(url) as store:
-        store.import_firms(frame(*ROWS), **FILE, progress=stop)
+        load_rows(store, ROWS, stop)
 
 
 def test_a_writer_killed_in_the_middle_leaves_the_store_as_it_was(
@@ -122,14 +128,12 @@ def test_a_writer_killed_in_the_middle_leaves_the_store_as_it_was(
     with Store.open(database_url) as store:
         assert (store.firm_count(), store.data_stamp()) == before
         assert len(store.batches()) == 1
-        assert store.import_firms(frame(*ROWS), **FILE).created == len(ROWS)
+        assert load_rows(store, ROWS) == len(ROWS)
 
 
 def test_readers_are_not_held_up_by_a_writer(store: Store) -> None:
     seen: list[int] = []
-    store.import_firms(
-        frame(*ROWS), **FILE, progress=lambda _d, _n: seen.append(store.firm_count())
-    )
+    load_rows(store, ROWS, lambda _d, _n: seen.append(store.firm_count()))
     assert seen == [0, 0, 0]
     assert store.firm_count() == len(ROWS)
 
@@ -147,7 +151,7 @@ def test_a_writer_that_waits_too_long_is_told_so(
                 load(hasty, {"name": "另一家"})
             message = caught.value.message
 
-        store.import_firms(frame(*ROWS[:9]), **FILE, progress=write_too)
+        load_rows(store, ROWS[:9], write_too)
         assert "另一个任务" in message
         assert load(hasty, {"name": "另一家"}).created == 1
 
@@ -171,7 +175,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) ->
 def test_a_damaged_database_is_told_with_the_cure(tmp_path: Path) -> None:
     path = tmp_path / "zyz.db"
     with Store.open(sqlite_url(path)) as store:
-        store.import_firms(frame(*ROWS), **FILE)
+        load_rows(store, ROWS)
     with path.open("r+b") as file:
         file.seek(8 * 4096)
         file.write(b"\xa5" * (path.stat().st_size - 16 * 4096))
@@ -189,7 +193,7 @@ def test_a_full_disk_loses_nothing_that_was_there(tmp_path: Path) -> None:
             connection.execute("PRAGMA max_page_count = 120")
 
         with pytest.raises(StorageError, match="磁盘已满"):
-            store.import_firms(frame(*ROWS), **FILE)
+            load_rows(store, ROWS)
         assert store.firm_count() == 1
     with Store.open(url) as store:
         assert store.firm_count() == 1
@@ -254,7 +258,7 @@ def test_a_server_that_goes_away_is_told_and_found_again(
             server.admin(end)
 
         with pytest.raises(StorageError, match="连接不上"):
-            store.import_firms(frame(*ROWS), **FILE, progress=cut)
+            load_rows(store, ROWS, cut)
         assert store.firm_count() == 1
     server.drop(name)
 

@@ -39,7 +39,7 @@ _PEEK = 1_000_000
 
 def init(as_json: Json = False) -> None:
     """建好企业库，载入随附的专业镇和样例企业（可重复运行，不会重复载入）。"""
-    with office() as (service, meter):
+    with office(seed=False) as (service, meter):
         report = service.init(progress=meter)
         home = service.settings.home
     if as_json:

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def office() -> Iterator[tuple["Service", Meter]]:
-    """The opened service and a progress meter; print only after leaving it."""
+def office(*, seed: bool = True) -> Iterator[tuple["Service", Meter]]:
+    """The opened service and a progress meter; print only after leaving it.
+
+    Without `seed` an empty store stays empty.
+    """
     with Meter("启动") as meter:
         from zyz_match.service import Service  # loads the mathematics and the database: seconds
 
-        with Service.open(load_settings(), progress=meter) as service:
+        with Service.open(load_settings(), seed=seed, progress=meter) as service:
             yield service, meter
 
 

@@ -7,6 +7,7 @@ segmented words as matching features for Chinese business scopes. The work is do
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -41,9 +42,10 @@ def phrases(scope: str, products: str, name: str) -> list[str]:
     return [p for p in _SEPARATOR.split(normalise(text).lower()) if p]
 
 
-def term_phrases(term: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def term_phrases(term: str) -> tuple[str, ...]:
     """The phrases of one profile term, cut as the firms' texts are."""
-    return [p for p in _SEPARATOR.split(normalise(term).lower()) if p]
+    return tuple(p for p in _SEPARATOR.split(normalise(term).lower()) if p)
 
 
 class WordFeatures(TransformerMixin, BaseEstimator):

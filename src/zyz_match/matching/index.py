@@ -25,7 +25,6 @@ Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 TOP_CODE = 65_535  # a word weight is a share of its n-gram's ceiling in 16 bits
 DENSE_FROM = 0.2  # share of the firms from which a dense row is read faster than postings
-HELD_FROM = 0.02  # and from which a bit for each firm is smaller
 
 
 def top_k(scores: npt.NDArray[np.float64], allowed: Mask, k: int) -> Ints:
@@ -47,44 +46,42 @@ class Postings:
     """Word weights by n-gram: 16-bit fixed-point numbers, which *are* the index's word weights.
 
     Firms are in blocks of `kernels.BLOCK`. An n-gram that more than `DENSE_FROM` of the firms use
-    is one dense row of codes; any other is a run of (row in its block, code) in each block. Who holds
-    an n-gram that more than `HELD_FROM` use is ready as a bit set.
+    is one dense row of codes; any other is a run of (row in its block, code) in each block.
     """
 
     starts: Ints  # (blocks, n-grams + 1) first posting of each run
     rows: npt.NDArray[np.uint16]  # (postings,)
     codes: npt.NDArray[np.uint16]  # (postings,)
     dense: npt.NDArray[np.uint16]  # (dense n-grams, firms)
-    held: npt.NDArray[np.uint64]  # (held n-grams, words) bit i of word j: firm 64 j + i holds it
+    held: npt.NDArray[np.uint64]  # (dense n-grams, words) bit i of word j: firm 64 j + i holds it
     place: npt.NDArray[np.int32]  # (n-grams,) row of `dense`, -1 for the others
-    held_place: npt.NDArray[np.int32]  # (n-grams,) row of `held`, -1 for the others
     scale: Floats  # (n-grams,) weight of the code 1
 
     @classmethod
     def of(cls, words: sparse.csr_matrix, ceiling: Floats) -> Self:
         """Lay out word weights (firms x n-grams), none of which is above its n-gram's ceiling."""
         firms, grams = words.shape
-        used = np.bincount(words.indices, minlength=grams)
-        place, held_place = _places(used > DENSE_FROM * firms), _places(used > HELD_FROM * firms)
+        often = np.bincount(words.indices, minlength=grams) > DENSE_FROM * firms
+        place = np.where(often, np.cumsum(often) - 1, -1).astype(np.int32)
         scale = (ceiling / TOP_CODE).astype(np.float32)
-        dense = np.zeros((place.max(initial=-1) + 1, firms), dtype=np.uint16)
-        starts, rows, codes, held, before = [], [], [], [], 0
+        starts, rows, codes, before = [], [], [], 0
+        dense = np.zeros((int(often.sum()), firms), dtype=np.uint16)
         for low in range(0, max(firms, 1), kernels.BLOCK):
             block = words[low : low + kernels.BLOCK].tocsc()
             sizes = np.diff(block.indptr)
-            row, at, bit = block.indices, np.repeat(place, sizes), np.repeat(held_place, sizes)
             code = np.rint(block.data / np.repeat(scale, sizes)).clip(1, TOP_CODE).astype(np.uint16)
-            dense[at[at >= 0], low + row[at >= 0]] = code[at >= 0]
-            holds = np.zeros((held_place.max(initial=-1) + 1, kernels.BLOCK), dtype=bool)
-            holds[bit[bit >= 0], row[bit >= 0]] = True
-            held.append(np.packbits(holds, axis=1, bitorder="little").view("<u8"))
-            starts.append(before + np.append(0, np.cumsum(np.where(place < 0, sizes, 0))))
-            rows.append(row[at < 0].astype(np.uint16))
-            codes.append(code[at < 0])
+            row, at = block.indices, np.repeat(place, sizes)
+            full = at >= 0
+            dense[at[full], low + row[full]] = code[full]
+            starts.append(before + np.append(0, np.cumsum(np.where(often, 0, sizes))))
+            rows.append(row[~full].astype(np.uint16))
+            codes.append(code[~full])
             before = int(starts[-1][-1])
+        held = np.zeros((len(dense), len(starts) * kernels.BLOCK), dtype=bool)
+        held[:, :firms] = dense > 0
         return cls(
             np.array(starts, dtype=np.int64), np.concatenate(rows), np.concatenate(codes), dense,
-            np.concatenate(held, axis=1), place, held_place, scale,
+            np.packbits(held, axis=1, bitorder="little").view("<u8"), place, scale,
         )  # fmt: skip
 
     def sums(self, columns: Ints, weights: Floats) -> Floats:
@@ -106,7 +103,7 @@ class Postings:
             columns, needed = np.unique(np.concatenate([c for c, _ in terms]), return_inverse=True)
             starts = np.append(0, np.cumsum([len(c) for c, _ in terms]))
             kernels.cover(
-                self.starts, self.rows, self.held, self.held_place, columns,
+                self.starts, self.rows, self.held, self.place, columns,
                 starts, needed, np.array([w for _, w in terms], dtype=np.float64), out,
             )  # fmt: skip
         return out
@@ -162,11 +159,11 @@ class Index:
             cache[key] = make()
         return cache[key]
 
-    def active_firms(self, labels: npt.NDArray[np.int32] | None = None) -> npt.NDArray[np.float64]:
+    def active_firms(self, labels: npt.NDArray[np.int32] | None = None) -> Floats:
         """How many active firms each label has; without labels, whether each firm is active."""
         if labels is None:
-            return self.active.astype(np.float64)
-        return np.bincount(labels, weights=self.active)
+            return self.active.astype(np.float32)
+        return np.bincount(labels, weights=self.active).astype(np.float32)
 
     def latent_scores(self, vector: Floats) -> Floats:
         """Inner product of every firm's latent row with a vector."""
@@ -215,10 +212,6 @@ def _distances(divisions: Sequence[str], point: str) -> Floats:
     places = Divisions.shipped()
     km = [places.distance_km(code, point) if code else None for code in divisions]
     return np.array([np.nan if x is None else x for x in km], dtype=np.float32)
-
-
-def _places(chosen: Mask) -> npt.NDArray[np.int32]:
-    return np.where(chosen, np.cumsum(chosen) - 1, -1).astype(np.int32)
 
 
 def _codes(values: pd.Series) -> tuple[npt.NDArray[np.int32], list[str]]:

@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit, types
 
 BLOCK = 1 << 15  # firms whose sums stay in the processor's cache; their rows fit 16 bits
+LANES = 16
 WORD = 64  # firms to a word of a bit set
 # the top six bits of (1 << b) * _DE_BRUIJN differ for every b: a table gives b back
 _DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
@@ -38,6 +39,16 @@ def kernel(*signature: Any, fastmath: bool = False) -> Callable[[Callable[..., A
             return njit([signature], nogil=True, fastmath=fastmath)(function)
 
     return compiled
+
+
+@njit(inline="always")
+def _note(value: Any, firms: Any, lane: Any, tops: Any, totals: Any, known: Any) -> None:
+    """One value into its lane's maximum, sum and count; NaN and values of no firm do not count."""
+    count = firms if value == value else np.float32(0.0)
+    value = value if count > np.float32(0.0) else np.float32(0.0)
+    tops[lane] = value if value > tops[lane] else tops[lane]
+    totals[lane] += np.float64(value) * np.float64(count)
+    known[lane] += np.float64(count)
 
 
 @kernel(_I64_2, _U16, _U16, _U16_2, _I32, _I64, _F32, _OUT32)
@@ -137,13 +148,28 @@ def dot_rows(matrix: Any, scale: Any, vector: Any, out: Any) -> None:
         out[i] *= scale[i]
 
 
-@kernel(_OUT32, types.float32, types.float32)
-def divide(values: Any, top: Any, neutral: Any) -> None:
-    """Divide by `top` and cut to [0, 1]; NaN becomes `neutral`."""
+@kernel(_OUT32, _F32, types.boolean)
+def by_best(values: Any, firms: Any, mean_for_missing: Any) -> Any:
+    """Divide by the best value and cut to [0, 1], where each value stands for so many active firms.
+
+    NaN becomes the firms' mean, or 0. Gives that best value; nothing changes unless it is above 0.
+    """
+    tops, totals, known = np.zeros(LANES, np.float32), np.zeros(LANES), np.zeros(LANES)
+    whole = len(values) - len(values) % LANES
+    for i in range(0, whole, LANES):
+        for j in range(LANES):  # side by side, so that the processor does all lanes at once
+            _note(values[i + j], firms[i + j], j, tops, totals, known)
+    for i in range(whole, len(values)):
+        _note(values[i], firms[i], i - whole, tops, totals, known)
+    top, count = tops.max(), known.sum()
+    if top <= 0:
+        return top
+    neutral = np.float32(totals.sum() / count / top) if mean_for_missing else np.float32(0.0)
     for i in range(len(values)):
         share = values[i] / top
         cut = min(max(share, np.float32(0.0)), np.float32(1.0))
         values[i] = cut if share == share else neutral
+    return top
 
 
 @kernel(_F32, _B, _I32, _OUT32, types.boolean[::1])

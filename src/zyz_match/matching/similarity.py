@@ -170,18 +170,19 @@ def _compared(
     if raw is None:
         return None
     labels = raw.labels if isinstance(raw, Labelled) else None
-    values = np.array(raw.table if isinstance(raw, Labelled) else raw, dtype=np.float32)
-    missing = np.isnan(values)
+    own = component.name in TEXT  # computed for this call, need not be copied
+    values = np.array(
+        raw.table if isinstance(raw, Labelled) else raw,
+        dtype=np.float32,
+        copy=None if own else True,
+    )
+    missing = index.lacks_text if component.name in TEXT else np.isnan(values)
     firms = index.kept(("active", component.name), partial(index.active_firms, labels))
-    known = np.where(missing | (firms == 0), np.float32(0), values)
-    top = float(known.max(initial=0.0))
-    if top <= 0:
+    if kernels.by_best(values, firms, component.neutral == "mean") <= 0:
         return None
-    mean = component.neutral == "mean" and missing.any()
-    kernels.divide(values, top, np.average(known, weights=firms * ~missing) / top if mean else 0.0)
     if labels is not None:
         values, missing = _spread(values, missing, labels)
-    return Compared(component, values, index.lacks_text if component.name in TEXT else missing)
+    return Compared(component, values, missing)
 
 
 def _spread(

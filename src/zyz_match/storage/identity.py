@@ -14,6 +14,7 @@ from zyz_match.storage.tables import firm
 from zyz_match.text import name_key, same_name
 
 CHUNK = 2000
+CROWD = 50  # a name or stock code that so many firms share tells nothing
 _T = TypeVar("_T")
 
 
@@ -40,7 +41,7 @@ def valid_uscc(text: str) -> str:
         return ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Known:
     """What tells one firm from another."""
 
@@ -72,7 +73,7 @@ class Index:
         for table, word in pairs:
             if word:
                 found = table.setdefault(word, [])
-                if not any(k is known for k in found):
+                if len(found) < CROWD and known not in found:
                     found.append(known)
 
 
@@ -166,19 +167,25 @@ def _by_words(index: Index, row: Row) -> Known | None:
     """The only firm that the code or the name fits, and that does not contradict."""
     if (again := _by_id(index, row)) is not None:
         return again  # an earlier row of the same file made it
-    for found in (
-        index.by_uscc.get(row.uscc, ()),
-        index.by_stock.get(row.stock_code, ()),
-        index.by_name.get(row.key, ()),
-    ):
-        fitting = [
-            k for k in found if not _differ(k.uscc, row.uscc) and not _differ(k.own_id, row.own_id)
-        ]
-        if found is index.by_name.get(row.key) and (row.spelt_apart or len(fitting) > 1):
+    words = (
+        (index.by_uscc, row.uscc),
+        (index.by_stock, row.stock_code),
+        (index.by_name, row.key),
+    )
+    for table, word in words:
+        fitting = _fitting(table.get(word, ()), row)
+        if table is index.by_name and (row.spelt_apart or len(fitting) > 1):
             fitting = [k for k in fitting if same_name(k.name) == same_name(row.name)]
         if len(fitting) == 1:
             return fitting[0]
     return None
+
+
+def _fitting(found: Sequence[Known], row: Row) -> list[Known]:
+    """The firms that do not contradict the row; none of a crowd."""
+    if len(found) >= CROWD:
+        return []
+    return [k for k in found if not _differ(k.uscc, row.uscc) and not _differ(k.own_id, row.own_id)]
 
 
 def _new(index: Index, row: Row) -> Known:

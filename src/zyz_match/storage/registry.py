@@ -23,7 +23,7 @@ from typing import Any
 import joblib
 
 from zyz_match.errors import StorageError
-from zyz_match.outputs import storage_error, write_bytes
+from zyz_match.outputs import storage_error
 
 FORMAT = 1
 MODEL, MANIFEST, SIGNATURE, KEY = "model.joblib", "manifest.json", "manifest.sig", "registry.key"
@@ -96,6 +96,10 @@ def load(folder: Path, name: str) -> tuple[Any, Manifest]:
         return joblib.load(path, mmap_mode="r"), manifest
     except OSError as error:
         raise storage_error(error, path) from error
+    except (AttributeError, ImportError, TypeError) as error:  # its classes were moved or changed
+        raise StorageError(
+            f"模型“{path.parent}”由另一版本的程序写成，已读不出；{_CURE}。"
+        ) from error
 
 
 def read_manifest(folder: Path, name: str) -> Manifest:
@@ -133,8 +137,12 @@ def versions(folder: Path) -> list[str]:
 
 def prune(folder: Path, keep: int) -> None:
     """Remove all but the newest `keep` versions, and what killed writers left behind."""
-    for name in versions(folder)[:-keep]:
-        shutil.rmtree(folder / name, ignore_errors=True)
+    found = versions(folder)
+    for name in found[: max(0, len(found) - keep)]:
+        gone = folder / f"{_ASIDE}{secrets.token_hex(8)}"
+        with contextlib.suppress(OSError):  # out of sight first: no version is ever half there
+            (folder / name).rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
     for left in folder.glob(f"{_ASIDE}*"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _STALE_SECONDS:
@@ -157,10 +165,29 @@ def _sign(folder: Path, content: bytes) -> str:
 def _key(folder: Path) -> bytes:
     """The signing key beside the folder, made on first use and readable by its owner only."""
     path = folder.parent / KEY
-    if not path.exists():
-        write_bytes(path, secrets.token_hex(32).encode())
-        path.chmod(0o600)
-    return path.read_bytes()
+    try:
+        if not path.exists():
+            _make_key(path)
+        return path.read_bytes()
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def _make_key(path: Path) -> None:
+    """Write the key aside and link it in place: of two processes at once, the first one wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{KEY}{_ASIDE}{secrets.token_hex(4)}")
+    number = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(number, "wb") as stream:
+            stream.write(secrets.token_hex(32).encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    _sync(path.parent)
 
 
 def _sync(path: Path) -> None:

@@ -11,6 +11,8 @@ from zyz_match.storage import firms, imports, links, people, rows, shortlists, s
 from zyz_match.storage.database import Database
 from zyz_match.storage.imports import Batch, BatchResult, UndoResult
 
+__all__ = ["Batch", "BatchResult", "Store", "UndoResult"]
+
 
 def _silent(_done: int, _total: int) -> None:
     """Progress for callers that show none."""
