@@ -1,10 +1,9 @@
 """What a route asks for."""
 
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from fastapi import Depends, Path, Query, Request
 
-import zyz_match
 from api.pages import MatchQuery
 from api.problems import Refusal
 from api.schemas import MAX_PAGE, FilterFields, Include, TownBody

@@ -15,11 +15,11 @@ import pandas as pd
 from zyz_match.domain import (
     MARKS,
     NUMBER_COLUMNS,
-    ROLES,
     TEXT_COLUMNS,
     ChainSegment,
     Col,
     Product,
+    Role,
     Standing,
     Town,
 )  # fmt: skip
@@ -30,7 +30,8 @@ PHRASES = 60_000
 PHRASES_A_FIRM = 35
 _BEFORE = (
     "精密", "高端", "智能", "新型", "环保", "特种", "工业", "农用", "民用", "进口",
-    "绿色", "节能", "数控", "复合", "优质", "定制", "小型", "大型", "便携", "防腐", "耐高温", "车用",
+    "绿色", "节能", "数控", "复合", "优质", "定制", "小型", "大型", "便携", "防腐", "耐高温",
+    "车用",
 )  # fmt: skip
 _AFTER = (
     "制造", "销售", "加工", "研发", "批发", "零售", "技术服务", "生产", "安装", "维修", "租赁",
@@ -39,7 +40,8 @@ _AFTER = (
 _GENERAL = (
     "货物进出口", "技术进出口", "技术服务", "技术开发", "技术咨询", "技术交流", "技术转让",
     "技术推广", "信息咨询服务", "道路货物运输", "国内贸易代理", "进出口代理", "机械设备销售",
-    "五金产品批发", "五金产品零售", "日用百货销售", "建筑材料销售", "金属材料销售", "非居住房地产租赁",
+    "五金产品批发", "五金产品零售", "日用百货销售", "建筑材料销售", "金属材料销售",
+    "非居住房地产租赁",
     "企业管理咨询", "市场营销策划", "会议及展览服务", "软件开发", "信息技术咨询服务", "物业管理",
     "普通货物仓储服务", "劳务服务", "广告制作", "广告设计", "互联网销售", "电子产品销售",
     "办公用品销售", "包装服务", "住房租赁", "机械设备租赁", "自有资金投资", "再生资源回收",
@@ -50,6 +52,9 @@ _OPENINGS = ("一般项目：", "许可项目：", "经营范围：", "")
 _CLOSING = "（除依法须经批准的项目外，凭营业执照依法自主开展经营活动）"
 
 Ints = npt.NDArray[np.int64]
+
+
+_ROLES: tuple[Role, ...] = ("upstream", "core", "downstream", "support")
 
 
 class Corpus:
@@ -92,7 +97,7 @@ class Corpus:
         parts = [_GENERAL[i] for i in self._zipf(len(_GENERAL), count // 3)]
         parts += [self.phrases[sector][i] for i in self._zipf(len(self.phrases[sector]), count)]
         parts += [self.phrases[other][i] for i in self._zipf(len(self.phrases[other]), count // 6)]
-        return self.rng.choice(_OPENINGS) + "；".join(self.rng.permutation(parts)) + _CLOSING
+        return str(self.rng.choice(_OPENINGS)) + "；".join(self.rng.permutation(parts)) + _CLOSING
 
     def firms(self, n: int) -> pd.DataFrame:
         """A firm table with the columns of `Col`; a third of the number cells are unknown."""
@@ -145,12 +150,13 @@ class Corpus:
             found, codes = self._terms(sector, size), rng.choice(self.codes[sector], 2)
             segments.append(
                 ChainSegment(
-                    f"环节{i}", ROLES[i % 4], terms=found, industries=tuple(map(str, codes))
-                )  # type: ignore[arg-type]
+                    f"环节{i}", _ROLES[i % 4], terms=found, industries=tuple(map(str, codes))
+                )
             )
         return Town(
             id=name, name=name, province="", city="", county=place.name, products=products,
-            industries=tuple(self.codes[home][:3]), regions=(self.places[0].name, self.places[1].name),
+            industries=tuple(self.codes[home][:3]),
+            regions=(self.places[0].name, self.places[1].name),
             chain=tuple(s for s in segments if s.terms),
         )  # fmt: skip
 

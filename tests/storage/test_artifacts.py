@@ -16,7 +16,8 @@ from zyz_match.service import Service
 from zyz_match.settings import load_settings
 from zyz_match.storage import registry
 
-MODEL = {"weights": np.arange(50_000, dtype=np.float32), "name": "合成"}
+WEIGHTS = np.arange(50_000, dtype=np.float32)
+MODEL = {"weights": WEIGHTS, "name": "合成"}
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 def test_what_was_saved_is_loaded(folder: Path) -> None:
     name = registry.save(folder, MODEL, {"data": "1"})
     model, manifest = registry.load(folder, name)
-    assert np.array_equal(model["weights"], MODEL["weights"])
+    assert np.array_equal(model["weights"], WEIGHTS)
     assert manifest.about == {"data": "1"}
     assert manifest.libraries == registry.libraries()
     assert name.split("-")[1] == manifest.sha256[:5]

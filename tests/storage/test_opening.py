@@ -237,6 +237,19 @@ def test_a_place_without_permission_is_told_with_the_cure(name: str) -> None:
         folder.chmod(0o755)
 
 
+def test_a_read_only_disk_still_lets_one_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = sqlite_url(tmp_path / "有 空格%20.db")
+    with Store.open(url) as store:
+        load(store, {"name": "甲"})
+    monkeypatch.setattr("zyz_match.storage.database._on_read_only_disk", lambda _path: True)
+    with Store.open(url) as store:
+        assert store.firm_count() == 1
+        with pytest.raises(StorageError, match=r"不可写.*ZYZ_HOME"):
+            load(store, {"name": "乙"})
+
+
 def test_a_server_that_does_not_answer_is_told_without_the_password() -> None:
     with pytest.raises(StorageError, match=r"连接不上.*PostgreSQL 已启动") as caught:
         Store.open("postgresql://zyz:geheim@127.0.0.1:1/zyz")

@@ -116,7 +116,8 @@ def _sqlite(url: URL) -> Engine:
     path = Path(str(url.database)).expanduser()
     frozen = _on_read_only_disk(path)
     if frozen:  # nobody can write there, so that SQLite may read without its lock files
-        url = url.set(database=f"{path.absolute().as_uri()}?mode=ro&immutable=1&uri=true")
+        url = url.set(database=path.absolute().as_uri())
+        url = url.update_query_dict({"mode": "ro", "immutable": "1", "uri": "true"})
     else:
         url = url.set(database=str(path))
     engine = sa.create_engine(url, isolation_level=None, connect_args={"timeout": WAIT_SECONDS})

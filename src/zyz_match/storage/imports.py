@@ -217,14 +217,17 @@ def undo(connection: Connection, batch_id: str) -> UndoResult:
 def _take_back(connection: Connection, number: int, moment: str) -> tuple[int, int]:
     """Remove and restore the firms of a batch that no later batch spoke of."""
     ours = (firm_before.c.batch_id == number) & ~_later_too()
-    noted = sa.select(firm_before.c.firm_id, firm_before.c.before).where(ours)
-    created = connection.execute(noted.where(firm_before.c.action == "created")).all()
-    updated = connection.execute(noted.where(firm_before.c.action == "updated")).all()
-    for part in chunks(r.firm_id for r in created):
+    noted = sa.select(firm_before.c.firm_id).where(ours)
+    created = connection.scalars(noted.where(firm_before.c.action == "created")).all()
+    updated = connection.scalars(noted.where(firm_before.c.action == "updated")).all()
+    for part in chunks(created):
         connection.execute(sa.delete(firm).where(firm.c.firm_id.in_(part)))
-    for images in chunks(r.before for r in updated):
-        olds = [rows.to_store(rows.from_json(i), moment) for i in images]
-        bulk.update(connection, firm, olds)
+    for part in chunks(updated):
+        images = sa.select(firm_before.c.before).where(
+            firm_before.c.batch_id == number, firm_before.c.firm_id.in_(part)
+        )
+        olds = [rows.from_json(i) for i in connection.scalars(images)]
+        bulk.update(connection, firm, [rows.to_store(old, moment) for old in olds])
     connection.execute(sa.delete(firm_before).where(ours))
     return len(created), len(updated)
 

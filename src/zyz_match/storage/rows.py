@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -119,18 +119,6 @@ def records(frame: pd.DataFrame) -> list[Record]:
             values = [None if v != v else v for v in values]
         lists.append(values)
     return [dict(zip(COLUMNS, row, strict=True)) for row in zip(*lists, strict=True)]
-
-
-def frame_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Records as a frame: text columns of objects, numbers of float64."""
-    every = list(rows)
-    columns = {
-        c.value: np.array(
-            [r[c.value] for r in every], dtype="float64" if c in NUMBER_COLUMNS else object
-        )
-        for c in Col
-    }
-    return pd.DataFrame(columns, copy=False)
 
 
 # what is derived from a row -------------------------------------------------------------------
