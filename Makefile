@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --re
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint bench bench-quick lock dist clean
+.PHONY: help run serve test lint bench lock dist clean
 
 help: ## 显示本帮助
 	@cd "$(ROOT)" && sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/p' Makefile | expand -t 20

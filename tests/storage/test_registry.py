@@ -5,8 +5,9 @@ import os
 import re
 import signal
 import time
+from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import joblib
 import numpy as np
@@ -153,3 +154,18 @@ def test_writers_that_start_at_once_share_one_key(folder: Path) -> None:
     assert len(registry.versions(folder)) == 3
     for name in registry.versions(folder):
         assert registry.load(folder, name)[0] == "x"
+
+
+def test_two_writers_of_the_same_microsecond_get_names_of_their_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime):
+        ticks = iter([0, 0, 0, 0, 1])
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls(2026, 1, 1, 0, 0, 0, next(cls.ticks), tz)
+
+    monkeypatch.setattr(registry, "datetime", Clock)
+    first, second = (registry.save(folder, "x", {}) for _ in range(2))
+    assert (first[:22], second[:22]) == ("20260101T000000.000000", "20260101T000000.000001")

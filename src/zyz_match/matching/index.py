@@ -24,7 +24,7 @@ T = TypeVar("T")
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 TOP_CODE = 65_535  # a word weight is a share of its n-gram's ceiling in 16 bits
-DENSE_FROM = 0.2  # share of the firms from which a dense row is read faster than postings
+DENSE_FROM = 0.125  # share of the firms from which a dense row is read faster than postings
 
 
 def top_k(scores: npt.NDArray[np.float64], allowed: Mask, k: int) -> Ints:
@@ -98,15 +98,16 @@ class Postings:
 
         A term is (n-grams, weight): df firms of n hold all of its n-grams.
         """
-        out = np.zeros(self.dense.shape[1], dtype=np.float32)
+        firms = self.dense.shape[1]
+        out = np.zeros(len(self.starts) * kernels.BLOCK, dtype=np.float32)
         if terms:
             columns, needed = np.unique(np.concatenate([c for c, _ in terms]), return_inverse=True)
             starts = np.append(0, np.cumsum([len(c) for c, _ in terms]))
             kernels.cover(
                 self.starts, self.rows, self.held, self.place, columns,
-                starts, needed, np.array([w for _, w in terms], dtype=np.float64), out,
+                starts, needed, np.array([w for _, w in terms], dtype=np.float64), firms, out,
             )  # fmt: skip
-        return out
+        return out[:firms]
 
 
 class Index:

@@ -13,11 +13,6 @@ from numba import njit, types
 BLOCK = 1 << 15  # firms whose sums stay in the processor's cache; their rows fit 16 bits
 LANES = 16
 WORD = 64  # firms to a word of a bit set
-# the top six bits of (1 << b) * _DE_BRUIJN differ for every b: a table gives b back
-_DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
-_BIT = np.zeros(WORD, np.int64)
-_BIT[[(0x03F79D71B4CB0A89 << b) % (1 << 64) >> 58 for b in range(WORD)]] = np.arange(WORD)
-
 
 def _array(item: Any, dimensions: int = 1) -> Any:
     return types.Array(item, dimensions, "C", readonly=True)
@@ -84,16 +79,16 @@ def sum_columns(
                 sums[i] += weight * np.float32(d0[i])
 
 
-@kernel(_I64_2, _U16, _U64_2, _I32, _I64, _I64, _I64, _F64, _OUT32)
+@kernel(_I64_2, _U16, _U64_2, _I32, _I64, _I64, _I64, _F64, types.int64, _OUT32)
 def cover(
     starts: Any, rows: Any, held: Any, place: Any, columns: Any,
-    term_starts: Any, needed: Any, weights: Any, out: Any,
+    term_starts: Any, needed: Any, weights: Any, firms: Any, out: Any,
 ) -> None:  # fmt: skip
     """Add weight x ln(1 + (n - df + .5) / (df + .5)) of every term to the firms that cover it.
 
     `columns` are distinct n-grams; term t needs all of `needed[term_starts[t]:term_starts[t + 1]]`,
-    numbers into `columns`; df firms of n cover it. Works on bit sets: row `place` of `held`, or,
-    at place -1, made here from the postings.
+    numbers into `columns`; df of the n firms cover it. Works on bit sets: row `place` of `held`, or,
+    at place -1, made here from the postings. `out` is as long as a whole number of blocks.
     """
     bits = np.empty((len(columns), held.shape[1]), np.uint64)
     for j in range(len(columns)):
@@ -107,23 +102,23 @@ def cover(
             for p in range(starts[block, c], starts[block, c + 1]):
                 own[rows[p] // WORD] |= np.uint64(1) << np.uint64(rows[p] % WORD)
     both = np.empty(held.shape[1], np.uint64)
-    found = np.empty(len(out), np.int64)
     for t in range(len(weights)):
         both[:] = bits[needed[term_starts[t]]]
         for k in range(term_starts[t] + 1, term_starts[t + 1]):
             both &= bits[needed[k]]
-        count = 0
+        df = 0
         for i in range(len(both)):
             word = both[i]
-            while word:
-                lowest = word & (~word + np.uint64(1))
-                found[count] = i * WORD + _BIT[(lowest * _DE_BRUIJN) >> np.uint64(58)]
-                count += 1
-                word ^= lowest
-        df = np.float64(count)
-        value = np.float32(weights[t] * np.log1p((len(out) - df + 0.5) / (df + 0.5)))
-        for p in range(count):
-            out[found[p]] += value
+            while word:  # compiled to the processor's bit count
+                word &= word - np.uint64(1)
+                df += 1
+        value = np.float32(weights[t] * np.log1p((firms - df + 0.5) / (df + 0.5)))
+        for i in range(len(both)):
+            word = both[i]
+            if word:
+                for b in range(WORD):
+                    held_by = word >> np.uint64(b) & np.uint64(1)
+                    out[i * WORD + b] += value if held_by else np.float32(0.0)
 
 
 @kernel(_array(types.int8, 2), _F32, _F32, _OUT32, fastmath=True)

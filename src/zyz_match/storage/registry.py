@@ -70,14 +70,26 @@ def save(folder: Path, model: object, about: Mapping[str, Any]) -> str:
         (aside / SIGNATURE).write_text(_sign(folder, content), encoding="ascii")
         for name in (MODEL, MANIFEST, SIGNATURE, "."):
             _sync(aside / name)
-        name = f"{now:%Y%m%dT%H%M%S.%fZ}-{digest[:5]}"
-        aside.rename(folder / name)
-        _sync(folder)
+        name = _publish(aside, digest)
     except OSError as error:
         raise storage_error(error, folder) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return name
+
+
+def _publish(aside: Path, digest: str) -> str:
+    """Put a written version in its place; its name, free even when two writers are as quick."""
+    while True:
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{digest[:5]}"
+        try:
+            aside.rename(aside.with_name(name))
+        except OSError:
+            if aside.with_name(name).exists():
+                continue
+            raise
+        _sync(aside.parent)
+        return name
 
 
 def load(folder: Path, name: str) -> tuple[Any, Manifest]:
