@@ -4,6 +4,7 @@ Does by two files what an editable install does, without a build backend: a .pth
 `src` and the checkout (for `api`), and a launcher beside the interpreter. Safe for any path.
 """
 
+import os
 import sysconfig
 from pathlib import Path
 
@@ -13,7 +14,10 @@ ROOT = Path(__file__).resolve().parents[1]
 def main() -> None:
     """Write both files into the running environment."""
     site = Path(sysconfig.get_path("purelib"))
-    (site / "zyz_match_checkout.pth").write_text(f"{ROOT / 'src'}\n{ROOT}\n", encoding="utf-8")
+    # as bytes: a plain Chinese path in a .pth stops Python itself under an ASCII locale
+    paths = [os.fsencode(p) for p in (ROOT / "src", ROOT)]
+    line = f"import os, sys; sys.path.extend(os.fsdecode(p) for p in {paths!r})\n"
+    (site / "zyz_match_checkout.pth").write_text(line, encoding="ascii")
     launcher = Path(sysconfig.get_path("scripts")) / "zyz-match"
     launcher.write_text(
         '#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/python" -X utf8 -m zyz_match "$@"\n',
