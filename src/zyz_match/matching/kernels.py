@@ -14,6 +14,7 @@ BLOCK = 1 << 15  # firms whose sums stay in the processor's cache; their rows fi
 LANES = 16
 WORD = 64  # firms to a word of a bit set
 
+
 def _array(item: Any, dimensions: int = 1) -> Any:
     return types.Array(item, dimensions, "C", readonly=True)
 
@@ -87,8 +88,8 @@ def cover(
     """Add weight x ln(1 + (n - df + .5) / (df + .5)) of every term to the firms that cover it.
 
     `columns` are distinct n-grams; term t needs all of `needed[term_starts[t]:term_starts[t + 1]]`,
-    numbers into `columns`; df of the n firms cover it. Works on bit sets: row `place` of `held`, or,
-    at place -1, made here from the postings. `out` is as long as a whole number of blocks.
+    numbers into `columns`; df of the n firms cover it. Works on bit sets: row `place` of `held`,
+    or, at place -1, made here from the postings. `out` is as long as a whole number of blocks.
     """
     bits = np.empty((len(columns), held.shape[1]), np.uint64)
     for j in range(len(columns)):
