@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Self, cast
 from zyz_match import profiles
 from zyz_match.domain import Explanation, Filters, Firm, Shortlist, Similar, Town, TownFit
 from zyz_match.errors import FileError, InputError, NeedsConfirmation, NotFoundError, StorageError
-from zyz_match.matching import ranking
-from zyz_match.matching.index import Index
 from zyz_match.settings import Settings
 from zyz_match.shipped import data_folder
 from zyz_match.storage import registry
 from zyz_match.storage.imports import Batch, BatchResult, UndoResult
 from zyz_match.storage.store import Store
 
-if TYPE_CHECKING:  # loaded where used: a ranked list must not wait for them
+if TYPE_CHECKING:  # loaded where used: a list needs no reader, an import no mathematics
     from zyz_match.matching.backtest import BacktestReport
+    from zyz_match.matching.index import Index
     from zyz_match.storage.readers import FirmFile
 
 Progress = Callable[[str, int, int], None]  # what is going on, done, total
@@ -173,6 +172,8 @@ class Service:
 
     def status(self) -> dict[str, int | str]:
         """How many towns and firms there are, and the state of model and data."""
+        from zyz_match.matching import ranking
+
         return {
             "towns": len(self.store.towns()),
             "firms": self.store.firm_count(),
@@ -182,7 +183,7 @@ class Service:
 
     # ranking -------------------------------------------------------------------------------
 
-    def index(self, *, progress: Progress = _silent) -> Index:
+    def index(self, *, progress: Progress = _silent) -> "Index":
         """The fitted index of the firms as they are now; fitted anew only when they changed."""
         with self._lock:
             stamp = self.store.data_stamp()
@@ -190,12 +191,14 @@ class Service:
                 self._index = self._load_or_fit(stamp, progress)
             return self._index
 
-    def _load_or_fit(self, stamp: str, progress: Progress) -> Index:
+    def _load_or_fit(self, stamp: str, progress: Progress) -> "Index":
+        from zyz_match.matching.index import Index
+
         folder, about = self.settings.models, {"data": stamp, "index": Index.FORMAT}
         name = registry.latest(folder, about)
         if name is not None:
             with suppress(StorageError):  # a damaged artifact is no loss: it is computed anew
-                return cast(Index, registry.load(folder, name)[0])
+                return cast("Index", registry.load(folder, name)[0])
         progress("计算企业特征", 0, 1)
         fitted = Index(stamp=stamp).fit(self.store.firm_table(), events=self.store.events())
         progress("计算企业特征", 1, 1)
@@ -222,6 +225,8 @@ class Service:
         `after` is (score, firm_id) of the last match of the page before.
         Raises InputError unless 1 <= k <= MAX_K, NotFoundError for an unknown town.
         """
+        from zyz_match.matching import ranking
+
         self._check_count(k)
         profile = self.town(town) if isinstance(town, str) else town
         shortlist = ranking.rank(
@@ -234,12 +239,16 @@ class Service:
 
     def explain(self, town: str, firm: str) -> Explanation:
         """Where a firm stands for a town, what holds it back and what would change it."""
+        from zyz_match.matching import ranking
+
         profile = self.town(town)
         index, (found,) = self._indexed([firm])
         return ranking.explain(index, profile, found, self.store.existing(profile.id))
 
     def towns_for(self, firm: str, *, k: int = 10) -> list[TownFit]:
         """The best towns for a firm, by the firm's rank on each town's own list."""
+        from zyz_match.matching import ranking
+
         self._check_count(k)
         towns = self.store.towns()
         existing = {t.id: self.store.existing(t.id) for t in towns}
@@ -250,11 +259,13 @@ class Service:
         self, firms: Sequence[str], *, k: int = 10, filters: Filters | None = None
     ) -> list[Similar]:
         """Firms most like the given ones, with what they share."""
+        from zyz_match.matching import ranking
+
         self._check_count(k)
         index, seeds = self._indexed(firms)
         return ranking.similar(index, seeds, k, filters or Filters())
 
-    def _indexed(self, texts: Sequence[str]) -> tuple[Index, list[Firm]]:
+    def _indexed(self, texts: Sequence[str]) -> "tuple[Index, list[Firm]]":
         """Firms together with an index that holds them, though an import may be under way."""
         for _ in range(3):
             found, index = [self.firm(t) for t in texts], self.index()
