@@ -3,6 +3,7 @@ ROOT := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
+COMPILE := uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 --no-header -q
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
@@ -27,10 +28,7 @@ bench: $(ROOT).venv/dev.done ## 速度对比（合成语料，十万家企业）
 	@cd "$(ROOT)" && $(BIN)/python tests/benchmarks/bench_ranking.py
 
 lock: ## 重新锁定依赖（需要 uv）
-	@cd "$(ROOT)" && uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 \
-	  --no-emit-index-url --no-header -q -o requirements/run.lock
-	@cd "$(ROOT)" && uv pip compile pyproject.toml --group dev --generate-hashes --universal --python-version 3.11 \
-	  --no-emit-index-url --no-header -q -o requirements/dev.lock
+	@cd "$(ROOT)" && $(COMPILE) -o requirements/run.lock && $(COMPILE) --group dev -o requirements/dev.lock
 
 dist: $(ROOT).venv/dev.done ## 打包 wheel 到 dist/
 	@cd "$(ROOT)" && $(BIN)/python -m build --wheel --no-isolation --outdir dist

@@ -35,10 +35,6 @@ async def _service(request: Request) -> Service:
     return cast(Service, request.app.state.service)
 
 
-async def _model(request: Request) -> str:
-    return cast(str, request.app.state.model)
-
-
 async def _filters(fields: Annotated[FilterFields, Query()]) -> Filters:
     return fields.filters()
 

@@ -47,7 +47,6 @@ def backtest(
     *,
     k: int = 100,
     model: Model = MODEL,
-    compare: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> BacktestReport:
     """Fit on the firms, rank all towns (those with a truth where there is one), compare.
@@ -55,19 +54,45 @@ def backtest(
     `existing` (town_id, firm_id) are firms in a town already: never on its list.
     """
     asked = [t for t in towns if t.id in truth] if truth else list(towns)
-    present = {str(t): set(f) for t, f in existing.groupby("town_id")["firm_id"]}
     index = Index().fit(frame, events)
-    run: list[RunRow] = []
-    ids = index.frame[Col.FIRM_ID].tolist()
-    for done, town in enumerate(asked):
-        progress(done, len(asked))
-        total = model.score(town, index).total
-        allowed = candidates(index, town, present.get(town.id, ()))
-        best = top_k(total, allowed, k)
-        run += [(town.id, ids[row], i + 1, float(total[row])) for i, row in enumerate(best)]
-    progress(len(asked), len(asked))
-    rows = _rows(index, asked, events, present, truth, run, k) if truth and compare else []
+    present = by_town(existing)
+    run = rank_all(index, asked, present, k=k, model=model, progress=progress)
+    rows = _rows(index, asked, events, present, truth, run, k) if truth else []
     return BacktestReport(run, len(asked), len(truth), rows)
+
+
+def by_town(existing: pd.DataFrame) -> dict[str, set[str]]:
+    """Firm ids of each town of a table (town_id, firm_id)."""
+    return {str(t): set(f) for t, f in existing.groupby("town_id")["firm_id"]}
+
+
+def rank_all(
+    index: Index,
+    towns: Sequence[Town],
+    existing: Mapping[str, Collection[str]],
+    *,
+    k: int = 100,
+    model: Model = MODEL,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[RunRow]:
+    """The k best candidates of every town, town by town."""
+    ids = index.frame[Col.FIRM_ID].tolist()
+    run: list[RunRow] = []
+    for done, town in enumerate(towns):
+        progress(done, len(towns))
+        total = model.score(town, index).total
+        best = top_k(total, candidates(index, town, existing.get(town.id, ())), k)
+        run += [(town.id, ids[row], i + 1, float(total[row])) for i, row in enumerate(best)]
+    progress(len(towns), len(towns))
+    return run
+
+
+def lists_of(run: Sequence[RunRow]) -> dict[str, list[str]]:
+    """Firm ids of each town of a run, best first."""
+    lists: dict[str, list[str]] = {}
+    for town_id, firm_id, _, _ in run:
+        lists.setdefault(town_id, []).append(firm_id)
+    return lists
 
 
 def _rows(
@@ -80,10 +105,7 @@ def _rows(
     k: int,
 ) -> list[Row]:
     ids = index.frame[Col.FIRM_ID].to_numpy()
-    lists: dict[str, list[str]] = {}
-    for town_id, firm_id, _, _ in run:
-        lists.setdefault(town_id, []).append(firm_id)
-    ours = score_run(OURS, truth, lists)
+    ours = score_run(OURS, truth, lists_of(run))
     allowed = [candidates(index, t, existing.get(t.id, ())) for t in towns]
     rows = [_row(ours, None)]
     for name, scores in baselines(index.frame, towns, events).items():

@@ -20,7 +20,7 @@ from zyz_match.domain import (
 from zyz_match.firms import firm_from_row
 from zyz_match.industry import IndustryTree
 from zyz_match.matching.evidence import Explainer, shared_words
-from zyz_match.matching.index import Index, top_k
+from zyz_match.matching.index import Index, Mask, top_k
 from zyz_match.matching.model import Model, Scores
 from zyz_match.matching.pool import candidates, excluded_because, filter_mask
 from zyz_match.matching.query import PRODUCTS
@@ -49,29 +49,28 @@ def rank(
     filters = filters or Filters()
     scores = model.score(town, index)
     allowed = candidates(index, town, existing) & filter_mask(index, filters)
-    best = top_k(scores.total, allowed, len(index))
-    start = _start(index, scores, best, after)
+    pool = int(allowed.sum())
+    ahead = _ahead(index, scores, after) & allowed
+    start = int(ahead.sum())
+    rows = top_k(scores.total, allowed & ~ahead, max(HEAD, 10 * k) if diversify else k)
+    ranks = {int(row): start + i + 1 for i, row in enumerate(rows)}
     explainer = Explainer(index, scores)
-    rows = best[start:]
     if diversify:
-        rows = _spread(explainer, town, rows[: max(HEAD, 10 * k)], k)
-    ranks = {int(r): i + 1 for i, r in enumerate(best)}
-    matches = _matches(index, scores, explainer, [int(r) for r in rows[:k]], ranks)
+        rows = _spread(explainer, town, rows, k)
+    matches = _matches(index, scores, explainer, [int(r) for r in rows], ranks)
     return Shortlist(
-        town, matches, len(best), len(index), filters, model.version, index.stamp,
-        notes=_notes(scores, matches, len(best)),
+        town, matches, pool, len(index), filters, model.version, index.stamp,
+        notes=_notes(scores, matches, pool),
     )  # fmt: skip
 
 
-def _start(
-    index: Index, scores: Scores, best: npt.NDArray[np.int64], after: tuple[float, str] | None
-) -> int:
+def _ahead(index: Index, scores: Scores, after: tuple[float, str] | None) -> Mask:
+    """Firms up to and with (score, firm_id), in the order of the list; none without it."""
     if after is None:
-        return 0
+        return np.zeros(len(index), dtype=bool)
     score, firm_id = after
-    totals = scores.total[best]
-    ids = index.frame[Col.FIRM_ID].to_numpy()[best]
-    return int(((totals > score) | ((totals == score) & (ids <= firm_id))).sum())
+    ids = index.frame[Col.FIRM_ID].to_numpy()
+    return np.asarray((scores.total > score) | ((scores.total == score) & (ids <= firm_id)), bool)
 
 
 def _matches(

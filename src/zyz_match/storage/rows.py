@@ -16,7 +16,6 @@ from zyz_match.text import name_key
 
 MAX_KEY = 300  # what a PostgreSQL index can hold of Chinese text, with room to spare
 COLUMNS: tuple[str, ...] = tuple(c.value for c in Col)
-DERIVED = ("name_key", "former_key", "row_hash", "updated_at")
 _KEYS = (Col.FIRM_ID, Col.USCC, Col.STOCK_CODE)
 _HASHED = tuple(c for c in Col if c is not Col.SOURCE)  # another source note is no change
 _BETWEEN = "\x1f"
