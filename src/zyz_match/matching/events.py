@@ -68,5 +68,9 @@ class EventFeatures:
         columns = [names[x] for x in labels if x in names]
         if not columns:
             return None
-        found = np.asarray(counts[:, columns].sum(axis=1)).ravel()
-        return np.where(found > 0, np.log1p(found), np.nan)
+        picked = counts[:, columns]
+        found = np.bincount(picked.indices, weights=picked.data, minlength=self.size)
+        some = np.unique(picked.indices)
+        values = np.full(self.size, np.nan)
+        values[some] = np.log1p(found[some])
+        return values

@@ -48,6 +48,24 @@ def term_phrases(term: str) -> tuple[str, ...]:
     return tuple(p for p in _SEPARATOR.split(normalise(term).lower()) if p)
 
 
+@lru_cache(maxsize=4096)
+def _term_grams(term: str, low: int, high: int) -> tuple[str, ...]:
+    """All n-grams of a term, phrase by phrase."""
+    return tuple(
+        phrase[i : i + n]
+        for phrase in term_phrases(term)
+        for n in range(low, high + 1)
+        for i in range(len(phrase) - n + 1)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _term_pairs(term: str) -> tuple[str, ...]:
+    """The distinct pairs of neighbouring characters of a term; a single one stands alone."""
+    pairs = {p[i : i + 2] for p in term_phrases(term) for i in range(max(1, len(p) - 1))}
+    return tuple(sorted(pairs))
+
+
 class WordFeatures(TransformerMixin, BaseEstimator):
     """BM25 weights of the character n-grams of a firm's text.
 
@@ -108,35 +126,25 @@ class WordFeatures(TransformerMixin, BaseEstimator):
     def query(self, terms: Iterable[tuple[str, float]]) -> tuple[npt.NDArray[np.int64], Floats]:
         """Columns and summed weights of the n-grams of weighted terms."""
         weights: dict[int, float] = {}
+        column_of = self.vocabulary_.get
         for term, weight in terms:
             for gram in self.grams(term):
-                column = self.vocabulary_.get(gram)
+                column = column_of(gram)
                 if column is not None:
                     weights[column] = weights.get(column, 0.0) + weight
         columns = np.array(sorted(weights), dtype=np.int64)
         return columns, np.array([weights[c] for c in columns], dtype=np.float32)
 
-    def grams(self, term: str) -> list[str]:
+    def grams(self, term: str) -> tuple[str, ...]:
         """All n-grams of a term, phrase by phrase."""
-        low, high = self.ngram_range
-        return [
-            phrase[i : i + n]
-            for phrase in term_phrases(term)
-            for n in range(low, high + 1)
-            for i in range(len(phrase) - n + 1)
-        ]
+        return _term_grams(term, *self.ngram_range)
 
     def columns_of(self, term: str) -> npt.NDArray[np.int64] | None:
         """Columns that a text must all hold to cover the term; None when one is unknown."""
-        needed = {
-            phrase[i : i + 2]
-            for phrase in term_phrases(term)
-            for i in range(max(1, len(phrase) - 1))
-        }
-        columns = [self.vocabulary_.get(gram) for gram in needed]
+        columns = [self.vocabulary_.get(gram) for gram in _term_pairs(term)]
         if not columns or None in columns:
             return None
-        return np.array(sorted(c for c in columns if c is not None), dtype=np.int64)
+        return np.array(columns, dtype=np.int64)
 
     @staticmethod
     def _incidence(frame: pd.DataFrame) -> tuple[sparse.csr_matrix, list[str]]:

@@ -4,8 +4,10 @@ Every firm is scored, none is skipped; a list is the true top of all scores.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from threading import current_thread
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -20,11 +22,26 @@ from zyz_match.matching.events import EventFeatures
 from zyz_match.matching.features import FirmFeatures, Floats
 from zyz_match.region import Division, Divisions
 
+S = TypeVar("S")
 T = TypeVar("T")
+_HELPER = "zyz-match-helper"
+_HELPERS = ThreadPoolExecutor(2, thread_name_prefix=_HELPER)
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-TOP_CODE = 65_535  # a word weight is a share of its n-gram's ceiling in 16 bits
+TOP_CODE = 255  # a word weight is a share of its n-gram's ceiling in eight bits
+LEADING = 128  # latent directions by which firms are held against each other
 DENSE_FROM = 0.125  # share of the firms from which a dense row is read faster than postings
+
+
+def beside(call: Callable[[S], T], one: S, other: S) -> tuple[T, T]:
+    """The call of two items on two threads, since kernels run without Python's lock.
+
+    A helper that asks for help does both itself: it would wait for helpers who wait as well.
+    """
+    if current_thread().name.startswith(_HELPER):
+        return call(one), call(other)
+    helped = _HELPERS.submit(call, other)
+    return call(one), helped.result()
 
 
 def top_k(scores: npt.NDArray[np.float64], allowed: Mask, k: int) -> Ints:
@@ -43,7 +60,7 @@ def top_k(scores: npt.NDArray[np.float64], allowed: Mask, k: int) -> Ints:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Postings:
-    """Word weights by n-gram: 16-bit fixed-point numbers, which *are* the index's word weights.
+    """Word weights by n-gram: eight-bit fixed-point numbers, which *are* the index's word weights.
 
     Firms are in blocks of `kernels.BLOCK`. An n-gram that more than `DENSE_FROM` of the firms use
     is one dense row of codes; any other is a run of (row in its block, code) in each block.
@@ -51,8 +68,8 @@ class Postings:
 
     starts: Ints  # (blocks, n-grams + 1) first posting of each run
     rows: npt.NDArray[np.uint16]  # (postings,)
-    codes: npt.NDArray[np.uint16]  # (postings,)
-    dense: npt.NDArray[np.uint16]  # (dense n-grams, firms)
+    codes: npt.NDArray[np.uint8]  # (postings,)
+    dense: npt.NDArray[np.uint8]  # (dense n-grams, firms)
     held: npt.NDArray[np.uint64]  # (dense n-grams, words) bit i of word j: firm 64 j + i holds it
     place: npt.NDArray[np.int32]  # (n-grams,) row of `dense`, -1 for the others
     scale: Floats  # (n-grams,) weight of the code 1
@@ -65,11 +82,11 @@ class Postings:
         place = np.where(often, np.cumsum(often) - 1, -1).astype(np.int32)
         scale = (ceiling / TOP_CODE).astype(np.float32)
         starts, rows, codes, before = [], [], [], 0
-        dense = np.zeros((int(often.sum()), firms), dtype=np.uint16)
+        dense = np.zeros((int(often.sum()), firms), dtype=np.uint8)
         for low in range(0, max(firms, 1), kernels.BLOCK):
             block = words[low : low + kernels.BLOCK].tocsc()
             sizes = np.diff(block.indptr)
-            code = np.rint(block.data / np.repeat(scale, sizes)).clip(1, TOP_CODE).astype(np.uint16)
+            code = np.rint(block.data / np.repeat(scale, sizes)).clip(1, TOP_CODE).astype(np.uint8)
             row, at = block.indices, np.repeat(place, sizes)
             full = at >= 0
             dense[at[full], low + row[full]] = code[full]
@@ -116,7 +133,7 @@ class Index:
     A new town needs no refit. `stamp` names the state of the firm data it was fitted on.
     """
 
-    FORMAT = 2
+    FORMAT = 3
 
     def __init__(self, stamp: str = "") -> None:
         self.stamp = stamp
@@ -128,7 +145,9 @@ class Index:
         words, latent, structure = self.features.fit_parts(self.frame)
         known = self.features.words_
         self.postings = Postings.of(words, known.idf_ * np.float32(known.k1 + 1))
-        self.latent, self.latent_scale = _quantise(latent)
+        rows, self.latent_scale = _quantise(latent)
+        self.latent = np.ascontiguousarray(rows[:, :LEADING])
+        self.latent_rest = np.ascontiguousarray(rows[:, LEADING:])
         self.structure = dict(zip(("capacity", "marks"), structure.T, strict=True))
         self.industry_of, self.industries = _codes(
             self.frame[Col.INDUSTRY].where(
@@ -167,10 +186,17 @@ class Index:
         return np.bincount(labels, weights=self.active).astype(np.float32)
 
     def latent_scores(self, vector: Floats) -> Floats:
-        """Inner product of every firm's latent row with a vector."""
+        """Inner product of every firm's latent row with a vector, whole or of the leading part."""
         out = np.zeros(len(self), dtype=np.float32)
-        kernels.dot_rows(self.latent, self.latent_scale, vector.astype(np.float32), out)
+        half = len(self) // 2
+        beside(partial(self._add_latent, vector, out), slice(half), slice(half, None))
         return out
+
+    def _add_latent(self, vector: Floats, out: Floats, part: slice) -> None:
+        scale = self.latent_scale[part]
+        kernels.dot_rows(self.latent[part], scale, vector[:LEADING], out[part])
+        if len(vector) > LEADING:
+            kernels.dot_rows(self.latent_rest[part], scale, vector[LEADING:], out[part])
 
     def latent_query(self, columns: Ints, weights: Floats) -> Floats:
         """Latent vector of length one for weighted n-grams; zeros when none is known."""
@@ -178,15 +204,17 @@ class Index:
         return _unit((weighted @ self.features.latent_.basis_[columns]).astype(np.float32))
 
     def latent_mean(self, rows: Sequence[int] | Ints) -> Floats:
-        """Direction, of length one, of the mean latent row of the given firms."""
-        picked = self.latent[rows].astype(np.float32) * self.latent_scale[rows][:, None]
-        return _unit(picked.mean(axis=0))
+        """Leading part, of length one, of the mean latent row of the given firms."""
+        return _unit(self._leading(rows).mean(axis=0))
 
     def latent_between(self, rows: Sequence[int] | Ints, row: int) -> Floats:
         """Latent similarity of the given firms to one firm."""
-        others = self.latent[rows].astype(np.float32) * self.latent_scale[rows][:, None]
-        own = self.latent[row].astype(np.float32) * self.latent_scale[row]
-        return np.asarray(others @ own, dtype=np.float32)
+        return np.asarray(self._leading(rows) @ self._leading([row])[0], dtype=np.float32)
+
+    def _leading(self, rows: Sequence[int] | Ints) -> Floats:
+        """The leading latent parts of the given firms."""
+        scaled = self.latent[rows].astype(np.float32) * self.latent_scale[rows][:, None]
+        return np.asarray(scaled, dtype=np.float32)
 
     def industry_nearness(self, target: str) -> Floats:
         """Nearness of each distinct industry label to a code or a free tag; NaN for no label."""

@@ -12,7 +12,9 @@ from numba import njit, types
 
 BLOCK = 1 << 15  # firms whose sums stay in the processor's cache; their rows fit 16 bits
 LANES = 16
+PARTS = 4  # parts of a score that are added in one pass
 WORD = 64  # firms to a word of a bit set
+FEW = 10  # set bits of a word that are visited one by one faster than all 64 side by side
 
 
 def _array(item: Any, dimensions: int = 1) -> Any:
@@ -20,8 +22,9 @@ def _array(item: Any, dimensions: int = 1) -> Any:
 
 
 _B, _I32, _I64 = _array(types.boolean), _array(types.int32), _array(types.int64)
-_U16, _F32, _F64 = _array(types.uint16), _array(types.float32), _array(types.float64)
-_U16_2, _I64_2, _U64_2 = _array(types.uint16, 2), _array(types.int64, 2), _array(types.uint64, 2)
+_U8, _U16 = _array(types.uint8), _array(types.uint16)
+_F32, _F64 = _array(types.float32), _array(types.float64)
+_U8_2, _I64_2, _U64_2 = _array(types.uint8, 2), _array(types.int64, 2), _array(types.uint64, 2)
 _OUT32, _OUT64 = types.float32[::1], types.float64[::1]
 
 
@@ -47,7 +50,7 @@ def _note(value: Any, firms: Any, lane: Any, tops: Any, totals: Any, known: Any)
     known[lane] += np.float64(count)
 
 
-@kernel(_I64_2, _U16, _U16, _U16_2, _I32, _I64, _F32, _OUT32)
+@kernel(_I64_2, _U16, _U8, _U8_2, _I32, _I64, _F32, _OUT32)
 def sum_columns(
     starts: Any, rows: Any, codes: Any, dense: Any, place: Any, columns: Any, weights: Any, out: Any
 ) -> None:
@@ -80,6 +83,16 @@ def sum_columns(
                 sums[i] += weight * np.float32(d0[i])
 
 
+@njit(inline="always")
+def _count_bits(word: Any) -> Any:
+    """How many bits are set; compiled to the processor's bit count."""
+    count = 0
+    while word:
+        word &= word - np.uint64(1)
+        count += 1
+    return count
+
+
 @kernel(_I64_2, _U16, _U64_2, _I32, _I64, _I64, _I64, _F64, types.int64, _OUT32)
 def cover(
     starts: Any, rows: Any, held: Any, place: Any, columns: Any,
@@ -109,22 +122,24 @@ def cover(
             both &= bits[needed[k]]
         df = 0
         for i in range(len(both)):
-            word = both[i]
-            while word:  # compiled to the processor's bit count
-                word &= word - np.uint64(1)
-                df += 1
+            df += _count_bits(both[i])
         value = np.float32(weights[t] * np.log1p((firms - df + 0.5) / (df + 0.5)))
         for i in range(len(both)):
             word = both[i]
-            if word:
+            if _count_bits(word) > FEW:
                 for b in range(WORD):
                     held_by = word >> np.uint64(b) & np.uint64(1)
                     out[i * WORD + b] += value if held_by else np.float32(0.0)
+                continue
+            while word:
+                lowest = word & (~word + np.uint64(1))
+                out[i * WORD + _count_bits(lowest - np.uint64(1))] += value
+                word ^= lowest
 
 
 @kernel(_array(types.int8, 2), _F32, _F32, _OUT32, fastmath=True)
 def dot_rows(matrix: Any, scale: Any, vector: Any, out: Any) -> None:
-    """Inner product of every quantised row with a vector; reads four places of memory at once."""
+    """Add every quantised row's inner product with a vector; reads four places at once."""
     step = matrix.shape[0] // 4
     for i in range(step):
         s0, s1, s2, s3 = np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0)
@@ -134,14 +149,15 @@ def dot_rows(matrix: Any, scale: Any, vector: Any, out: Any) -> None:
             s1 += np.float32(matrix[i + step, j]) * x
             s2 += np.float32(matrix[i + 2 * step, j]) * x
             s3 += np.float32(matrix[i + 3 * step, j]) * x
-        out[i], out[i + step], out[i + 2 * step], out[i + 3 * step] = s0, s1, s2, s3
+        out[i] += scale[i] * s0
+        out[i + step] += scale[i + step] * s1
+        out[i + 2 * step] += scale[i + 2 * step] * s2
+        out[i + 3 * step] += scale[i + 3 * step] * s3
     for i in range(4 * step, matrix.shape[0]):
         total = np.float32(0.0)
         for j in range(matrix.shape[1]):
             total += np.float32(matrix[i, j]) * vector[j]
-        out[i] = total
-    for i in range(len(out)):
-        out[i] *= scale[i]
+        out[i] += scale[i] * total
 
 
 @kernel(_OUT32, _F32, types.boolean)
@@ -176,11 +192,13 @@ def spread(table: Any, lacking: Any, labels: Any, values: Any, missing: Any) -> 
         missing[i] = lacking[labels[i]]
 
 
-@kernel(_F32, types.float64, _OUT64)
-def add_share(values: Any, share: Any, total: Any) -> None:
-    """Add share x value to every firm's total."""
-    for i in range(len(values)):
-        total[i] += share * np.float64(values[i])
+@kernel(_F32, _F32, _F32, _F32, _F64, _OUT64)
+def add_shares(one: Any, two: Any, three: Any, four: Any, shares: Any, total: Any) -> None:
+    """Add share x value of four parts to every firm's total, in their order."""
+    a, b, c, d = shares[0], shares[1], shares[2], shares[3]
+    for i in range(len(total)):
+        some = total[i] + a * np.float64(one[i]) + b * np.float64(two[i])
+        total[i] = some + c * np.float64(three[i]) + d * np.float64(four[i])
 
 
 @kernel(_F64, _B, types.int64[::1], _OUT64)

@@ -60,8 +60,11 @@ class Model:
         raw = np.array([self._weight(c.component.name, query) for c in parts], dtype=np.float64)
         points = 100 * raw / raw.sum() if len(raw) else raw
         total = np.zeros(len(index), dtype=np.float64)
-        for share, part in zip(points, parts, strict=True):
-            kernels.add_share(part.values, share, total)
+        for first in range(0, len(parts), kernels.PARTS):
+            some = [p.values for p in parts[first : first + kernels.PARTS]]
+            shares = np.zeros(kernels.PARTS)
+            shares[: len(some)] = points[first : first + kernels.PARTS]
+            kernels.add_shares(*some, *some[:1] * (kernels.PARTS - len(some)), shares, total)
         return Scores(query, parts, points, total)
 
     def _weight(self, name: str, query: Query) -> float:

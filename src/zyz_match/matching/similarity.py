@@ -5,7 +5,7 @@ or the pool has nothing to compare. The numbers are brought to [0, 1] by the bes
 a missing one takes the neutral value: the pool's mean, or 0 for a record that can only add.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zyz_match.matching import kernels
-from zyz_match.matching.index import Index, top_k
+from zyz_match.matching.index import Index, beside, top_k
 from zyz_match.matching.query import Query
 
 Values = npt.NDArray[np.floating]
@@ -75,10 +75,11 @@ def seed_rows(query: Query, index: Index, values: Mapping[str, Values]) -> npt.N
     """Rows of the firms that define the peers: anchors first, then the best by text."""
     if "words" not in values or "latent" not in values:
         return np.empty(0, dtype=np.int64)
-    by_text = values["words"].astype(np.float64) + query.latent_share * values["latent"]
+    by_text = values["words"] + np.float32(query.latent_share) * values["latent"]
     anchors = [index.row_of[a] for a in query.town.anchors if a in index.row_of]
     most = max(1, min(SEEDS, round(SEED_SHARE * len(index))))
-    best = top_k(by_text, index.active & (by_text > 0), most)
+    best = top_k(by_text.astype(np.float64), index.active, most)
+    best = best[by_text[best] > 0]
     return np.unique(np.concatenate([best, np.array(anchors, dtype=np.int64)]))
 
 
@@ -133,6 +134,7 @@ COMPONENTS: tuple[Component, ...] = (
     Component("sector", "曾投资本行业", "propensity", "zero", _sector),
 )
 TEXT = frozenset({"words", "terms", "latent", "peers"})
+WORDY = ("words", "terms")  # compared on one thread while the others are on a second one
 TOWNLESS = frozenset({"marks", "capacity", "activity"})  # the same for every town: computed once
 
 
@@ -147,20 +149,24 @@ class Compared:
 
 def compare(query: Query, index: Index) -> list[Compared]:
     """All components that can be compared for this town and pool, in the table's order."""
-    done: dict[str, Values] = {}
-    result = []
-    for component in COMPONENTS:
-        found = (
-            index.kept(
-                ("component", component.name), partial(_compared, component, query, index, done)
-            )
-            if component.name in TOWNLESS
-            else _compared(component, query, index, done)
-        )
-        if found is not None:
-            done[component.name] = found.values
-            result.append(found)
-    return result
+    named = {c.name: c for c in COMPONENTS}
+    others = [n for n in named if n not in WORDY and n != "peers"]
+
+    def found(names: Sequence[str]) -> dict[str, Compared | None]:
+        return {n: _kept(named[n], query, index) for n in names}
+
+    wordy, rest = beside(found, WORDY, others)
+    done = wordy | rest
+    earlier = {n: c.values for n, c in done.items() if c is not None}
+    done["peers"] = _compared(named["peers"], query, index, earlier)
+    return [c for n in named if (c := done[n]) is not None]
+
+
+def _kept(component: Component, query: Query, index: Index) -> Compared | None:
+    """A component's values; those that are the same for every town are computed once."""
+    make = partial(_compared, component, query, index, {})
+    key = ("component", component.name)
+    return index.kept(key, make) if component.name in TOWNLESS else make()
 
 
 def _compared(
