@@ -80,9 +80,11 @@ def _counts(frame: pd.DataFrame, towns: Sequence[Town], events: pd.DataFrame) ->
             [sum((groups.get(w, nothing) for w in words(t)), nothing) + tie for t in towns]
         )
 
+    there, within = by("region", lambda t: t.regions), by("industry", lambda t: t.industries)
     return {
         "投资总次数": np.tile(total, (len(towns), 1)),
         "近一年投资次数": np.tile(per_firm(recent) + 1e-3 * total, (len(towns), 1)),
-        "同地区次数": by("region", lambda t: t.regions),
-        "同行业次数": by("industry", lambda t: t.industries),
+        "同地区次数": there,
+        "同行业次数": within,
+        "地区 × 行业": np.log1p(there) + np.log1p(within),
     }

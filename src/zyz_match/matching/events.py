@@ -1,76 +1,229 @@
-"""What firms did elsewhere, as numbers: how active, present in which regions and industries.
+"""What firms did elsewhere, as numbers as of any day: how active, where, in what, with whom.
 
-A firm without a recorded event is unknown (NaN), not idle.
+Only what happened strictly before the day counts. A firm without a record is unknown, not idle.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property, lru_cache
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import sparse
 
-RECENT_DAYS = 365
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Sparse = tuple[Ints, Floats]  # firm rows, and the value of each; every other firm has no record
+HALF_LIFE = 730.0  # days in which an event loses half its weight: investment plans are biennial
+YEAR = 365.0
 
 
 class EventFeatures:
-    """Counts of dated events by firm, region and industry; learnt from one events table.
+    """Dated events of firms, laid out so that they can be counted as of any day.
 
-    The present is the day after the newest event. Events of unknown firms are ignored.
+    The present is the day after the newest event: a list stays the same while the data do.
     """
 
     def fit(self, events: pd.DataFrame | None, firm_ids: pd.Series) -> Self:
-        """Count the events (firm_id, date, region, industry, target) of the given firms."""
+        """Take the events (firm_id, date, region, industry, target) of the given firms."""
         self.size = len(firm_ids)
         row_of = pd.Series(np.arange(self.size), index=firm_ids.to_numpy())
         known = events[events["firm_id"].isin(row_of.index)] if events is not None else None
         self.empty = known is None or known.empty
         if known is None or known.empty:
             return self
-        rows = row_of.loc[known["firm_id"]].to_numpy()
-        self.until = known["date"].max() + pd.Timedelta(days=1)
-        deals = ~known.duplicated(["firm_id", "target", "date"]).to_numpy()
-        recent = deals & (known["date"] >= self.until - pd.Timedelta(days=RECENT_DAYS)).to_numpy()
-        self.total = np.bincount(rows[deals], minlength=self.size).astype(np.float64)
-        self.recent = np.bincount(rows[recent], minlength=self.size).astype(np.float64)
-        self.regions, self.by_region = self._table(known["region"], rows)
-        self.industries, self.by_industry = self._table(known["industry"], rows)
+        known = known.sort_values("date", kind="stable")
+        self.rows = row_of.loc[known["firm_id"]].to_numpy(np.int64)
+        self.days = days_of(known["date"])
+        self.now = int(self.days[-1]) + 1
+        self.deals = ~known.duplicated(["firm_id", "target", "date"]).to_numpy()
+        self.regions, self.region_of = _labels(known["region"])
+        self.industries, self.industry_of = _labels(known["industry"])
+        self.target_of = self._shared(_labels(known["target"])[1])
         return self
 
-    def _table(
-        self, labels: pd.Series, rows: npt.NDArray[Any]
-    ) -> tuple[dict[str, int], sparse.csc_matrix]:
-        numbers, names = pd.factorize(labels.fillna("").astype(object), sort=True)
-        counts = sparse.csc_matrix(
-            (np.ones(len(rows)), (rows, numbers)), shape=(self.size, len(names))
+    def _shared(self, targets: Ints) -> Ints:
+        """The target of a firm's first event with it; -1 when no other firm ever had it."""
+        first = ~pd.DataFrame({"target": targets, "row": self.rows}).duplicated().to_numpy()
+        first &= targets >= 0
+        firms = np.bincount(targets[first], minlength=int(targets.max(initial=-1)) + 1)
+        return np.where(first & (firms[targets] > 1), targets, -1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("present", "_last")}
+
+    @cached_property
+    def present(self) -> "EventState":
+        """The state of today."""
+        return EventState(self, self.now)
+
+    def as_of(self, day: int | None = None) -> "EventState":
+        """The state of a day (days since 1970-01-01), today's without one; the last is kept."""
+        if day is None or day == self.now:
+            return self.present
+        state: EventState | None = self.__dict__.get("_last")
+        if state is None or state.day != day:
+            state = self.__dict__["_last"] = EventState(self, day)
+        return state
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One firm's deals (all, of the last year, of the year before) and where they were."""
+
+    total: int
+    recent: int
+    before: int
+    last: date | None
+    regions: int
+    industries: int
+    in_region: int
+    in_industry: int
+    in_both: int
+
+
+class EventState:
+    """All counts as of one day; those of the day alone are computed once."""
+
+    def __init__(self, events: EventFeatures, day: int) -> None:
+        self.events = events
+        self.day = day
+        self.until = int(np.searchsorted(events.days, day))
+        self.of_town = lru_cache(maxsize=64)(self._of_town)  # sparse, so cheap to keep
+
+    # the firm alone ---------------------------------------------------------------------------
+
+    @cached_property
+    def firms(self) -> Mapping[str, Sparse]:
+        """activity, recency, rhythm and breadth of every firm with a deal."""
+        e, n = self.events, self.until
+        some = e.deals[:n]
+        rows, age = e.rows[:n][some], (self.day - e.days[:n][some]).astype(np.float64)
+        known = np.unique(rows)
+
+        def per_firm(weights: Floats) -> Floats:
+            return np.asarray(np.bincount(rows, weights, e.size)[known])
+
+        youngest = np.full(e.size, np.inf)
+        np.minimum.at(youngest, rows, age)
+        recent = per_firm((age <= YEAR).astype(np.float64))
+        before = per_firm(((age > YEAR) & (age <= 2 * YEAR)).astype(np.float64))
+        return {
+            "activity": (known, np.log1p(per_firm(0.5 ** (age / HALF_LIFE)))),
+            "recency": (known, 0.5 ** (youngest[known] / YEAR)),
+            "rhythm": (known, np.maximum(0.0, recent - before) / (recent + before + 1)),
+            "breadth": (known, np.log1p(self._places(known))),
+        }
+
+    def _places(self, known: Ints) -> Floats:
+        """How many distinct regions and industries each of the given firms has been in."""
+        e, n = self.events, self.until
+        found = np.zeros(e.size)
+        for labels in (e.region_of[:n], e.industry_of[:n]):
+            pairs = np.unique(np.stack([e.rows[:n], labels])[:, labels >= 0], axis=1)
+            found += np.bincount(pairs[0], minlength=e.size)
+        return found[known]
+
+    def record(self, row: int, regions: Sequence[str], industries: Sequence[str]) -> "Record":
+        """What one firm did, in numbers that can be told."""
+        e, n = self.events, self.until
+        own = np.flatnonzero(e.rows[:n] == row)
+        age = self.day - e.days[own][e.deals[own]]
+        there = np.isin(e.region_of[own], _known(e.regions, regions))
+        within = np.isin(e.industry_of[own], _known(e.industries, industries))
+        return Record(
+            total=len(age),
+            recent=int((age <= YEAR).sum()),
+            before=int(((age > YEAR) & (age <= 2 * YEAR)).sum()),
+            last=date(1970, 1, 1) + timedelta(int(self.day - age.min())) if len(age) else None,
+            regions=len(set(e.region_of[own]) - {-1}),
+            industries=len(set(e.industry_of[own]) - {-1}),
+            in_region=int(there.sum()),
+            in_industry=int(within.sum()),
+            in_both=int((there & within).sum()),
         )
-        return {str(n): j for j, n in enumerate(names) if n != ""}, counts
 
-    def activity(self) -> npt.NDArray[np.float64] | None:
-        """log(1 + deals of the last year + a tenth of the older ones), NaN without any deal."""
-        if self.empty:
-            return None
-        weighted = self.recent + 0.1 * (self.total - self.recent)
-        return np.where(self.total > 0, np.log1p(weighted), np.nan)
+    # the firm and a town ------------------------------------------------------------------------
 
-    def presence(self, kind: str, labels: tuple[str, ...]) -> npt.NDArray[np.float64] | None:
-        """log(1 + events in these regions or industries), NaN without one; None if none is known.
+    def _of_town(
+        self, regions: tuple[str, ...], industries: tuple[str, ...], anchors: tuple[int, ...]
+    ) -> Mapping[str, Sparse]:
+        """region, sector, both and partners: who has been there, in that, and with whom."""
+        e, n = self.events, self.until
+        there = np.isin(e.region_of[:n], _known(e.regions, regions))
+        within = np.isin(e.industry_of[:n], _known(e.industries, industries))
+        both = there & within
+        return {
+            "region": self._decayed(there),
+            "sector": self._decayed(within),
+            "both": self._decayed(both),
+            "partners": self._partners(both, anchors),
+        }
 
-        `kind` is "region" or "industry".
-        """
-        if self.empty:
-            return None
-        names, counts = (
-            (self.regions, self.by_region)
-            if kind == "region"
-            else (self.industries, self.by_industry)
-        )
-        columns = [names[x] for x in labels if x in names]
-        if not columns:
-            return None
-        picked = counts[:, columns]
-        found = np.bincount(picked.indices, weights=picked.data, minlength=self.size)
-        some = np.unique(picked.indices)
-        values = np.full(self.size, np.nan)
-        values[some] = np.log1p(found[some])
-        return values
+    def _decayed(self, some: npt.NDArray[np.bool_]) -> Sparse:
+        """log(1 + events, an event weighing half after HALF_LIFE)."""
+        e = self.events
+        at = np.flatnonzero(some)
+        weights = 0.5 ** ((self.day - e.days[at]) / HALF_LIFE)
+        sums = np.bincount(e.rows[at], weights, e.size)
+        known = np.unique(e.rows[at])
+        return known, np.log1p(sums[known])
+
+    def partners_of(
+        self, row: int, regions: Sequence[str], industries: Sequence[str], anchors: Sequence[int]
+    ) -> Ints:
+        """Rows of the firms of the town that one firm invested together with."""
+        e, n = self.events, self.until
+        there = np.isin(e.region_of[:n], _known(e.regions, regions))
+        both = there & np.isin(e.industry_of[:n], _known(e.industries, industries))
+        rows, targets, here = self._joint(both, anchors)
+        same = here & np.isin(targets, targets[rows == row]) & (rows != row)
+        return np.unique(rows[same])
+
+    def _joint(
+        self, both: npt.NDArray[np.bool_], anchors: Sequence[int]
+    ) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:
+        """Firm and target of every shared investment, and whether that firm is of the town."""
+        e, n = self.events, self.until
+        in_town = np.zeros(e.size, dtype=bool)
+        in_town[e.rows[:n][both]] = True
+        in_town[list(anchors)] = True
+        at = np.flatnonzero(e.target_of[:n] >= 0)
+        return e.rows[at], e.target_of[at], in_town[e.rows[at]]
+
+    def _partners(self, both: npt.NDArray[np.bool_], anchors: Sequence[int]) -> Sparse:
+        """log(1 + joint investments with the firms of the town), a firm not with itself."""
+        e = self.events
+        rows, targets, here = self._joint(both, anchors)
+        theirs = np.bincount(targets[here], minlength=int(targets.max(initial=-1)) + 1)
+        joint = theirs[targets] - here
+        sums = np.bincount(rows, joint, e.size)
+        known = np.flatnonzero(sums > 0)
+        return known, np.log1p(sums[known])
+
+
+def dense(values: Sparse, size: int) -> npt.NDArray[np.float32]:
+    """One value a firm, NaN where there is no record."""
+    rows, found = values
+    out = np.full(size, np.nan, dtype=np.float32)
+    out[rows] = found
+    return out
+
+
+def _known(numbers: Mapping[str, int], words: Sequence[str]) -> list[int]:
+    return [numbers[w] for w in words if w in numbers]
+
+
+def days_of(dates: pd.Series) -> Ints:
+    """Days since 1970-01-01 of a datetime column."""
+    return np.asarray(dates.to_numpy().astype("datetime64[D]").astype(np.int64))
+
+
+def _labels(values: pd.Series) -> tuple[dict[str, int], Ints]:
+    """Numbers of the distinct words, and the number of each value; -1 for no word."""
+    numbers, names = pd.factorize(values.fillna("").astype(object), sort=True)
+    blank = next((j for j, name in enumerate(names) if name == ""), -2)
+    codes = np.where(numbers == blank, -1, numbers).astype(np.int64)
+    return {str(n): j for j, n in enumerate(names) if n != ""}, codes

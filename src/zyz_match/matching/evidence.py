@@ -3,20 +3,23 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from zyz_match.domain import ROLE_NAMES, Col, Contribution, Firm
+from zyz_match.matching.events import EventState
 from zyz_match.matching.features import phrases, term_phrases
 from zyz_match.matching.index import Index
 from zyz_match.matching.model import Scores
 from zyz_match.matching.query import PRODUCTS, Target, Term
-from zyz_match.matching.similarity import Compared, seed_rows
+from zyz_match.matching.similarity import DATED, Compared, seed_rows
 from zyz_match.matching.wording import (
     WordMatch,
     capacity_lines,
+    event_line,
     industry,
     industry_name,
     latent_lines,
@@ -79,10 +82,9 @@ class Explainer:
             "place": lambda: self._place_lines(row),
             "marks": lambda: mark_lines(firm),
             "capacity": lambda: capacity_lines(firm),
-            "activity": lambda: self._activity_lines(row),
-            "region": lambda: (f"有在{'、'.join(self.query.town.regions)}的投资记录",),
-            "sector": lambda: ("有在本行业的投资记录",),
+            "partners": lambda: self._partner_lines(row),
         }
+        lines |= {name: partial(self._event_line, name, row) for name in DATED[:-1]}
         contributions = tuple(
             self._contribution(i, part, row, lines[part.component.name])
             for i, part in enumerate(self.scores.parts)
@@ -234,9 +236,21 @@ class Explainer:
         where = "".join(dict.fromkeys(x for x in (record[Col.PROVINCE], record[Col.CITY]) if x))
         return (f"{where}，距{Divisions.shipped().path(self.query.place.code)}约 {km:.0f} 公里",)
 
-    def _activity_lines(self, row: int) -> tuple[str, ...]:
-        events = self.index.events
-        return (f"近一年对外投资 {events.recent[row]:.0f} 次，累计 {events.total[row]:.0f} 次",)
+    def _event_line(self, name: str, row: int) -> tuple[str, ...]:
+        town = self.query.town
+        return (event_line(name, self._state.record(row, town.regions, town.industries), town),)
+
+    def _partner_lines(self, row: int) -> tuple[str, ...]:
+        town, names = self.query.town, self.index.frame[Col.NAME]
+        anchors = [self.index.row_of[a] for a in town.anchors if a in self.index.row_of]
+        found = self._state.partners_of(row, town.regions, town.industries, anchors)
+        shown = "、".join(str(names.iloc[r]) for r in found[:SHOWN_TERMS])
+        more = f"等 {len(found)} 家" if len(found) > SHOWN_TERMS else ""
+        return (f"与镇内企业 {shown}{more}共同投资过",)
+
+    @property
+    def _state(self) -> EventState:
+        return self.index.events.as_of(self.query.day)
 
     # the sentence --------------------------------------------------------------------------
 
@@ -263,6 +277,7 @@ class Explainer:
             told.append(f"上市公司（{firm.stock_code}）")
         names = {c.component.name: c for c in self.scores.parts}
         for name, words in (
+            ("both", "曾在本地投资本行业"),
             ("region", "曾在本地投资"),
             ("sector", "曾投资本行业"),
             ("activity", "近期投资活跃"),

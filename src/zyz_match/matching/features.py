@@ -6,8 +6,8 @@ segmented words as matching features for Chinese business scopes. The work is do
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -23,6 +23,7 @@ from zyz_match.domain import Col
 from zyz_match.text import normalise
 
 Floats = npt.NDArray[np.float32]
+Columns = npt.NDArray[np.int64]
 
 # wording that the registries put into every scope: it says nothing of the firm
 _BOILERPLATE = re.compile(
@@ -46,24 +47,6 @@ def phrases(scope: str, products: str, name: str) -> list[str]:
 def term_phrases(term: str) -> tuple[str, ...]:
     """The phrases of one profile term, cut as the firms' texts are."""
     return tuple(p for p in _SEPARATOR.split(normalise(term).lower()) if p)
-
-
-@lru_cache(maxsize=4096)
-def _term_grams(term: str, low: int, high: int) -> tuple[str, ...]:
-    """All n-grams of a term, phrase by phrase."""
-    return tuple(
-        phrase[i : i + n]
-        for phrase in term_phrases(term)
-        for n in range(low, high + 1)
-        for i in range(len(phrase) - n + 1)
-    )
-
-
-@lru_cache(maxsize=4096)
-def _term_pairs(term: str) -> tuple[str, ...]:
-    """The distinct pairs of neighbouring characters of a term; a single one stands alone."""
-    pairs = {p[i : i + 2] for p in term_phrases(term) for i in range(max(1, len(p) - 1))}
-    return tuple(sorted(pairs))
 
 
 class WordFeatures(TransformerMixin, BaseEstimator):
@@ -93,6 +76,7 @@ class WordFeatures(TransformerMixin, BaseEstimator):
     def fit_transform(self, frame: pd.DataFrame, y: None = None, **_: Any) -> sparse.csr_matrix:
         """Fit, and give the weights of the same table without cutting it twice."""
         vectorizer = CountVectorizer(analyzer="char", ngram_range=self.ngram_range)
+        self.__dict__.pop("_looked_up", None)
         incidence, distinct = self._incidence(frame)
         try:
             counted = vectorizer.fit_transform(distinct)
@@ -125,26 +109,44 @@ class WordFeatures(TransformerMixin, BaseEstimator):
 
     def query(self, terms: Iterable[tuple[str, float]]) -> tuple[npt.NDArray[np.int64], Floats]:
         """Columns and summed weights of the n-grams of weighted terms."""
-        weights: dict[int, float] = {}
-        column_of = self.vocabulary_.get
-        for term, weight in terms:
-            for gram in self.grams(term):
-                column = column_of(gram)
-                if column is not None:
-                    weights[column] = weights.get(column, 0.0) + weight
-        columns = np.array(sorted(weights), dtype=np.int64)
-        return columns, np.array([weights[c] for c in columns], dtype=np.float32)
+        found = [(self._looked_up(term)[0], weight) for term, weight in terms]
+        if not found:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        columns, at = np.unique(np.concatenate([c for c, _ in found]), return_inverse=True)
+        asked = np.repeat([w for _, w in found], [len(c) for c, _ in found])
+        return columns, np.bincount(at, asked, len(columns)).astype(np.float32)
 
-    def grams(self, term: str) -> tuple[str, ...]:
+    def grams(self, term: str) -> list[str]:
         """All n-grams of a term, phrase by phrase."""
-        return _term_grams(term, *self.ngram_range)
+        low, high = self.ngram_range
+        return [
+            phrase[i : i + n]
+            for phrase in term_phrases(term)
+            for n in range(low, high + 1)
+            for i in range(len(phrase) - n + 1)
+        ]
 
     def columns_of(self, term: str) -> npt.NDArray[np.int64] | None:
         """Columns that a text must all hold to cover the term; None when one is unknown."""
-        columns = [self.vocabulary_.get(gram) for gram in _term_pairs(term)]
-        if not columns or None in columns:
-            return None
-        return np.array(columns, dtype=np.int64)
+        return self._looked_up(term)[1]
+
+    @cached_property
+    def _looked_up(self) -> Callable[[str], tuple[Columns, Columns | None]]:
+        """Known n-grams of a term as often as it holds them, and what its coverage needs."""
+
+        def look_up(term: str) -> tuple[Columns, Columns | None]:
+            grams = [self.vocabulary_.get(g) for g in self.grams(term)]
+            cut = {p[i : i + 2] for p in term_phrases(term) for i in range(max(1, len(p) - 1))}
+            pairs = [self.vocabulary_.get(p) for p in sorted(cut)]
+            known = np.array([c for c in grams if c is not None], dtype=np.int64)
+            needed = None if not pairs or None in pairs else np.array(pairs, dtype=np.int64)
+            return known, needed
+
+        return lru_cache(maxsize=8192)(look_up)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        return {k: v for k, v in state.items() if k != "_looked_up"}
 
     @staticmethod
     def _incidence(frame: pd.DataFrame) -> tuple[sparse.csr_matrix, list[str]]:

@@ -21,7 +21,8 @@ from zyz_match.matching.similarity import Compared, compare
 # profile gives it. Structure and propensity are set by judgement until there are outcomes.
 PRIOR: Mapping[str, float] = {
     "words": 26.0, "terms": 6.5, "latent": 26.0, "peers": 19.5, "industry": 10.0, "place": 3.0,
-    "marks": 4.0, "capacity": 3.0, "activity": 4.0, "region": 7.0, "sector": 4.0,
+    "marks": 4.0, "capacity": 3.0, "activity": 0.5, "recency": 0.5, "rhythm": 0.0, "breadth": 0.0,
+    "region": 8.0, "sector": 3.0, "both": 2.0, "partners": 2.0,
 }  # fmt: skip
 
 
@@ -56,7 +57,7 @@ class Model:
     def score(self, town: Town, index: Index) -> Scores:
         """Score every firm of an index for a town."""
         query = prepare(town, index.features.words_)
-        parts = [c for c in compare(query, index) if self.weights[c.component.name] > 0]
+        parts = compare(query, index, {n for n, w in self.weights.items() if w > 0})
         raw = np.array([self._weight(c.component.name, query) for c in parts], dtype=np.float64)
         points = 100 * raw / raw.sum() if len(raw) else raw
         total = np.zeros(len(index), dtype=np.float64)

@@ -44,6 +44,7 @@ class Query:
     weights: Floats  # and their weights
     targets: tuple[Target, ...]
     place: Division | None
+    day: int | None = None  # events count as of this day (days since 1970-01-01); None is today
 
     @property
     def latent_share(self) -> float:

@@ -5,7 +5,8 @@ or the pool has nothing to compare. The numbers are brought to [0, 1] by the bes
 a missing one takes the neutral value: the pool's mean, or 0 for a record that can only add.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -14,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from zyz_match.matching import kernels
+from zyz_match.matching.events import dense
 from zyz_match.matching.index import Index, beside, top_k
 from zyz_match.matching.query import Query
 
 Values = npt.NDArray[np.floating]
+Earlier = Mapping[str, Values]
 SEEDS = 8  # best firms by text whose common direction defines the peers; in a small pool fewer:
 SEED_SHARE = 0.05  # at most this share of the pool
 NEAR_KM = 1000.0  # distance at which place has lost 1 - 1/e of its value
@@ -39,16 +42,16 @@ class Component:
     label: str
     part: Literal["fit", "propensity"]
     neutral: Literal["mean", "zero"]
-    compare: Callable[[Query, Index, Mapping[str, Values]], Values | Labelled | None]
+    compare: Callable[[Query, Index, Earlier], Values | Labelled | None]
 
 
-def _words(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
+def _words(query: Query, index: Index, _earlier: Earlier) -> Values | None:
     if not len(query.columns):
         return None
     return index.postings.sums(query.columns, query.weights)
 
 
-def _terms(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
+def _terms(query: Query, index: Index, _earlier: Earlier) -> Values | None:
     """Sum over the terms a firm's text covers of weight x ln(1 + (n - df + .5) / (df + .5))."""
     if not len(query.columns):
         return None
@@ -57,13 +60,13 @@ def _terms(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values
     return index.postings.coverage([(c, weight) for c, weight in asked if c is not None])
 
 
-def _latent(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
+def _latent(query: Query, index: Index, _earlier: Earlier) -> Values | None:
     if not len(query.columns):
         return None
     return index.latent_scores(index.latent_query(query.columns, query.weights))
 
 
-def _peers(query: Query, index: Index, earlier: Mapping[str, Values]) -> Values | None:
+def _peers(query: Query, index: Index, earlier: Earlier) -> Values | None:
     """Latent similarity to the town's anchors and to the firms whose text fits it best."""
     seeds = seed_rows(query, index, earlier)
     if not len(seeds):
@@ -83,7 +86,7 @@ def seed_rows(query: Query, index: Index, values: Mapping[str, Values]) -> npt.N
     return np.unique(np.concatenate([best, np.array(anchors, dtype=np.int64)]))
 
 
-def _industry(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Labelled | None:
+def _industry(query: Query, index: Index, _earlier: Earlier) -> Labelled | None:
     if not query.targets:
         return None
     table = np.max(
@@ -94,30 +97,35 @@ def _industry(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Lab
     return Labelled(table, index.industry_of)
 
 
-def _place(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Labelled | None:
+def _place(query: Query, index: Index, _earlier: Earlier) -> Labelled | None:
     if query.place is None:
         return None
     return Labelled(np.exp(-index.distances(query.place) / NEAR_KM), index.division_of)
 
 
-def _capacity(_query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
+def _capacity(_query: Query, index: Index, _earlier: Earlier) -> Values | None:
     return np.asarray(index.structure["capacity"])
 
 
-def _marks(_query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
+def _marks(_query: Query, index: Index, _earlier: Earlier) -> Values | None:
     return np.asarray(index.structure["marks"])
 
 
-def _activity(_query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
-    return index.events.activity()
+def _of_firms(name: str, query: Query, index: Index, _earlier: Earlier) -> Values | None:
+    """What a firm did, whoever asks."""
+    if index.events.empty:
+        return None
+    return dense(index.events.as_of(query.day).firms[name], len(index))
 
 
-def _region(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
-    return index.events.presence("region", query.town.regions)
-
-
-def _sector(query: Query, index: Index, _earlier: Mapping[str, Values]) -> Values | None:
-    return index.events.presence("industry", query.town.industries)
+def _with_town(name: str, query: Query, index: Index, _earlier: Earlier) -> Values | None:
+    """What a firm did in the town's regions and industries, or with its firms."""
+    if index.events.empty:
+        return None
+    town = query.town
+    anchors = tuple(index.row_of[a] for a in town.anchors if a in index.row_of)
+    found = index.events.as_of(query.day).of_town(town.regions, town.industries, anchors)
+    return dense(found[name], len(index))
 
 
 COMPONENTS: tuple[Component, ...] = (
@@ -129,13 +137,25 @@ COMPONENTS: tuple[Component, ...] = (
     Component("place", "区位", "fit", "mean", _place),
     Component("marks", "创新资质", "fit", "zero", _marks),
     Component("capacity", "规模实力", "propensity", "mean", _capacity),
-    Component("activity", "近期扩张", "propensity", "zero", _activity),
-    Component("region", "曾投资本地", "propensity", "zero", _region),
-    Component("sector", "曾投资本行业", "propensity", "zero", _sector),
+    *(
+        Component(name, label, "propensity", "zero", partial(look, name))
+        for name, label, look in (
+            ("activity", "近期扩张", _of_firms),
+            ("recency", "最近有动作", _of_firms),
+            ("rhythm", "扩张提速", _of_firms),
+            ("breadth", "布局广度", _of_firms),
+            ("region", "曾投资本地", _with_town),
+            ("sector", "曾投资本行业", _with_town),
+            ("both", "曾在本地投资本行业", _with_town),
+            ("partners", "与镇内企业共同投资", _with_town),
+        )
+    ),
 )
+NAMED = {c.name: c for c in COMPONENTS}
 TEXT = frozenset({"words", "terms", "latent", "peers"})
-WORDY = ("words", "terms")  # compared on one thread while the others are on a second one
-TOWNLESS = frozenset({"marks", "capacity", "activity"})  # the same for every town: computed once
+SECOND = ("terms", "latent")  # compared on a second thread while the others are on the first
+DATED = ("activity", "recency", "rhythm", "breadth", "region", "sector", "both", "partners")
+TOWNLESS = frozenset({"marks", "capacity", *DATED[:4]})  # the same for every town: computed once
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,30 +167,32 @@ class Compared:
     missing: npt.NDArray[np.bool_]
 
 
-def compare(query: Query, index: Index) -> list[Compared]:
-    """All components that can be compared for this town and pool, in the table's order."""
-    named = {c.name: c for c in COMPONENTS}
-    others = [n for n in named if n not in WORDY and n != "peers"]
+def compare(query: Query, index: Index, wanted: Collection[str]) -> list[Compared]:
+    """The wanted components that can be compared for this town and pool, in the table's order."""
+    asked = {*wanted, *("words", "latent")} if "peers" in wanted else wanted
+    first = [n for n in NAMED if n in asked and n not in (*SECOND, "peers")]
+    second = [n for n in SECOND if n in asked]
+    done = dict(ChainMap(*beside(partial(_several, query, index), first, second)))
+    if "peers" in wanted:
+        earlier = {n: c.values for n, c in done.items() if c is not None}
+        done["peers"] = _compared(NAMED["peers"], query, index, earlier)
+    return [c for n in NAMED if n in wanted and (c := done[n]) is not None]
 
-    def found(names: Sequence[str]) -> dict[str, Compared | None]:
-        return {n: _kept(named[n], query, index) for n in names}
 
-    wordy, rest = beside(found, WORDY, others)
-    done = wordy | rest
-    earlier = {n: c.values for n, c in done.items() if c is not None}
-    done["peers"] = _compared(named["peers"], query, index, earlier)
-    return [c for n in named if (c := done[n]) is not None]
+def _several(query: Query, index: Index, names: Sequence[str]) -> dict[str, Compared | None]:
+    return {n: _kept(NAMED[n], query, index) for n in names}
 
 
 def _kept(component: Component, query: Query, index: Index) -> Compared | None:
     """A component's values; those that are the same for every town are computed once."""
     make = partial(_compared, component, query, index, {})
-    key = ("component", component.name)
-    return index.kept(key, make) if component.name in TOWNLESS else make()
+    if component.name not in TOWNLESS or query.day is not None:
+        return make()
+    return index.kept(("component", component.name), make)
 
 
 def _compared(
-    component: Component, query: Query, index: Index, earlier: Mapping[str, Values]
+    component: Component, query: Query, index: Index, earlier: Earlier
 ) -> Compared | None:
     raw = component.compare(query, index, earlier)
     if raw is None:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from zyz_match.domain import Firm
+from zyz_match.domain import Firm, Town
 from zyz_match.industry import IndustryTree
+from zyz_match.matching.events import Record
 from zyz_match.matching.query import Term
 
 LEVEL_WORDS = {4: "同小类", 3: "同中类", 2: "同大类", 1: "同门类"}
@@ -45,11 +46,27 @@ def capacity_lines(firm: Firm) -> tuple[str, ...]:
     return lines + ((f"上市公司 {firm.stock_code}",) if firm.stock_code else ())
 
 
+def event_line(name: str, record: Record, town: Town) -> str:
+    """What a firm did elsewhere, for one of the components that count events."""
+    where = "、".join(town.regions)
+    return {
+        "activity": f"近一年对外投资 {record.recent} 次，累计 {record.total} 次",
+        "recency": f"最近一次对外投资在 {record.last}",
+        "rhythm": f"近一年对外投资 {record.recent} 次，上一年 {record.before} 次",
+        "breadth": f"投资涉及 {record.regions} 个地区、{record.industries} 个行业",
+        "region": f"在{where}有 {record.in_region} 次投资记录",
+        "sector": f"在本行业有 {record.in_industry} 次投资记录",
+        "both": f"在{where}投资本行业 {record.in_both} 次",
+    }[name]
+
+
 _NAME_ONLY = "缺经营范围和主营产品，只按企业名称比较"
 _WHAT_IS_MISSING = {
     "industry": "缺国标行业", "place": "缺注册地", "marks": "未见资质和专利记录",
     "capacity": "缺注册资本、参保人数和营业收入", "activity": "未见对外投资记录",
+    "recency": "未见对外投资记录", "rhythm": "未见对外投资记录", "breadth": "未见对外投资记录",
     "region": "未见在本地投资的记录", "sector": "未见在本行业投资的记录",
+    "both": "未见在本地投资本行业的记录", "partners": "未见与镇内企业共同投资的记录",
 }  # fmt: skip
 
 
