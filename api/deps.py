@@ -4,7 +4,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Path, Query, Request
 
-from api.pages import MatchQuery
+from api.pages import LeadQuery, MatchQuery
 from api.problems import Refusal
 from api.schemas import MAX_PAGE, FilterFields, Include, TownBody
 from zyz_match.domain import Filters, Town
@@ -23,6 +23,20 @@ FirmId = Annotated[
     Path(
         min_length=1, max_length=200, description="企业编号、统一社会信用代码、证券代码或名称",
         examples=["600000"],
+    ),
+]  # fmt: skip
+Version = Annotated[
+    str,
+    Path(
+        min_length=1, max_length=100, description="模型版本，或其中无歧义的一段",
+        examples=["prior-1"],
+    ),
+]  # fmt: skip
+JobId = Annotated[
+    str,
+    Path(
+        min_length=1, max_length=100, description="任务编号",
+        examples=["J2026112402000000a1b2c"],
     ),
 ]  # fmt: skip
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="返回条数", examples=[20])]
@@ -47,9 +61,28 @@ async def _reasons(
     return "reasons" in include
 
 
+async def _lead_place(
+    town: Annotated[
+        str | None, Query(min_length=1, max_length=200, description="只看这个专业镇")
+    ] = None,
+    firm: Annotated[
+        str | None, Query(min_length=1, max_length=200, description="只看这家企业")
+    ] = None,
+) -> LeadQuery:
+    return LeadQuery(town or "", firm or "")
+
+
 ServiceDep = Annotated[Service, Depends(_service)]
 FilterDep = Annotated[Filters, Depends(_filters)]
 Reasons = Annotated[bool, Depends(_reasons)]
+LeadQueryDep = Annotated[LeadQuery, Depends(_lead_place)]
+ListId = Annotated[
+    str,
+    Path(
+        min_length=1, max_length=200, description="名单留痕编号（shortlist_id）",
+        examples=["L20261124020000ab3f1"],
+    ),
+]  # fmt: skip
 
 
 async def _query(
@@ -75,4 +108,4 @@ def town_of(body: TownBody, town_id: str) -> Town:
 
 def warm_up(service: Service) -> None:
     """Fit and compile by ranking an empty profile, so that no user waits."""
-    service.rank(Town("warm-up", "预热"), k=1)
+    service.rank(Town("warm-up", "预热"), k=1, keep=False)

@@ -5,6 +5,8 @@ The firms and numbers in them are made up (合成), but for the ids of shipped t
 
 from typing import Any
 
+from api.examples_models import MODEL_ANSWERS
+
 _FIRM: dict[str, Any] = {
     "firm_id": "T00001",
     "name": "合成铸造股份有限公司",
@@ -37,6 +39,8 @@ _MATCH: dict[str, Any] = {
     "reason": "产品与“铸造成型”环节相合：球墨铸铁件、精密铸件。",
     "segment": "铸造成型",
     "flags": [],
+    "care_stage": "contacted",
+    "care_owner": "合成甲",
     "firm": _FIRM,
     "contributions": None,
 }
@@ -60,7 +64,7 @@ _PAGE: dict[str, Any] = {
     "total": 331,
     "model": "prior-1",
     "data": "f3a9c2",
-    "shortlist_id": "b1946ac92492d2347c6235b4d2611184",
+    "shortlist_id": "L20261124020000ab3f1",
     "notes": [],
 }
 
@@ -83,7 +87,34 @@ _TOWN: dict[str, Any] = {
     ],
 }
 
+_LEAD: dict[str, Any] = {
+    "id": 1,
+    "town_id": "zezhou-casting",
+    "firm_id": "T00001",
+    "date": "2026-11-20",
+    "stage": "no_interest",
+    "reason": "logistics",
+    "owner": "合成甲",
+    "note": None,
+    "list_id": "L20261124020000ab3f1",
+    "corrects": None,
+    "effective": True,
+    "recorded_at": "2026-11-24T02:00:00.000+00:00",
+    "via": "api",
+}
+
+_EVENT: dict[str, Any] = {
+    "firm_id": "T00001",
+    "date": "2026-10-08",
+    "region": "晋城市",
+    "industry": "3391",
+    "target": "合成铸件有限公司",
+    "kind": "对外投资",
+    "amount_10k_cny": 3000.0,
+}
+
 ANSWERS: dict[str, dict[str, Any]] = {
+    **MODEL_ANSWERS,
     "health": {
         "status": "ok",
         "time": "2026-11-24T02:00:00Z",
@@ -91,6 +122,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "towns": 10,
         "firms": 331,
         "model": "prior-1",
+        "model_note": None,
         "data": "f3a9c2",
     },
     "towns": {
@@ -115,7 +147,6 @@ ANSWERS: dict[str, dict[str, Any]] = {
         **_PAGE,
         "town": {"id": "hecheng-valves", "name": "合成阀门专业镇"},
         "items": [{**_MATCH, "contributions": [_CONTRIBUTION]}],
-        "shortlist_id": None,
     },
     "explanation": {
         "town": _TOWN_REF,
@@ -140,6 +171,25 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "website": None,
         "former_names": [],
         "source": "合成示例",
+    },
+    "lead_post": {"change": "created", "lead": _LEAD},
+    "leads": {"items": [_LEAD], "next_cursor": None},
+    "event_post": {"change": "created", "event": _EVENT},
+    "list": {
+        "id": "L20261124020000ab3f1",
+        "town_id": "zezhou-casting",
+        "asked_at": "2026-11-24T02:00:00.000+00:00",
+        "by": None,
+        "via": "api",
+        "filters": {"province": ["浙江省"]},
+        "limit": 20,
+        "diversify": False,
+        "model": "prior-1",
+        "data": "f3a9c2",
+        "pool": 1,
+        "total": 331,
+        "items": [{"rank": 1, "firm_id": "T00001", "score": 61.5}],
+        "reproduction": {"same": True, "remarks": []},
     },
     "firm_towns": {
         "firm": _FIRM,
@@ -171,6 +221,13 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
+
+BODIES |= {
+    "lead": ("联系后没有意向", {k: _LEAD[k] for k in (
+        "town_id", "firm_id", "stage", "date", "reason", "owner", "list_id",
+    )}),
+    "event": ("一次对外投资", _EVENT),
+}  # fmt: skip
 
 PROBLEM: dict[str, Any] = {
     "type": "urn:zyz-match:problem:not_found",

@@ -12,7 +12,7 @@ import zyz_match
 from api import docs_page, openapi, problems
 from api.deps import warm_up
 from api.middleware import Guard, is_loopback
-from api.routes import firms, health, matches, towns
+from api.routes import firms, health, jobs, leads, lists, matches, models, towns
 from zyz_match.errors import InputError
 from zyz_match.service import Service
 from zyz_match.settings import Settings
@@ -36,7 +36,7 @@ def check_bind(host: str) -> None:
 
 def _routes() -> APIRouter:
     v1 = APIRouter(prefix="/v1")
-    for module in (health, towns, matches, firms):
+    for module in (health, towns, matches, leads, lists, firms, models, jobs):
         v1.include_router(module.router)
     return v1
 
@@ -49,6 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
         service = await run_in_threadpool(Service.open, settings)
         with service:
             await run_in_threadpool(warm_up, service)
+            await run_in_threadpool(service.resume)
             app.state.service = service
             yield
 

@@ -13,19 +13,21 @@ from api.schemas import Problem
 
 Responses = dict[int | str, dict[str, Any]]
 
-_EVERYWHERE = (400, 404, 405, 421, 422, 500, 503)
+_EVERYWHERE = (400, 404, 405, 409, 421, 422, 500, 503)
 _WITH_BODY = (413, 415)
 _UNUSED = ("HTTPValidationError", "ValidationError")
 
 
-def answers(key: str, model: type[BaseModel], *, created: bool = False) -> Responses:
+def answers(
+    key: str, model: type[BaseModel], *, created: bool = False, status: int = 200
+) -> Responses:
     """The good answers of a route with their example, as `responses=` takes them."""
     good = {
         "description": "成功",
         "model": model,
         "content": {"application/json": {"example": ANSWERS[key]}},
     }
-    return {200: good, 201: {**good, "description": "已新建"}} if created else {200: good}
+    return {status: good, 201: {**good, "description": "已新建"}} if created else {status: good}
 
 
 def body_examples(key: str) -> dict[str, Example]:

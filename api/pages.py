@@ -7,9 +7,10 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from api.problems import Refusal
-from api.views import View, match_page, town_summary
+from api.views import View, lead, match_page, town_summary
 from zyz_match.domain import Filters, Shortlist, Town
 from zyz_match.service import Service
 
@@ -160,3 +161,37 @@ def town_page(towns: Sequence[Town], limit: int, cursor: str | None) -> View:
         "next_cursor": seal([_TOWNS, page[-1].id]) if len(rest) > limit else None,
         "total": len(towns),
     }
+
+
+# leads -------------------------------------------------------------------------------------
+
+_LEADS = "l1"
+
+
+@dataclass(frozen=True, slots=True)
+class LeadQuery:
+    """Whose entries are asked for; "" means all."""
+
+    town: str
+    firm: str
+
+
+def lead_page(service: Service, query: LeadQuery, limit: int, cursor: str | None) -> View:
+    """One page of entries, newest date first."""
+    found = service.leads(
+        query.town, query.firm, after=_lead_place(cursor, query) if cursor else None, k=limit + 1
+    )
+    page = found[:limit]
+    last = page[-1] if len(found) > limit else None
+    place = [_LEADS, last.date.isoformat(), str(last.id), _digest(query)] if last else []
+    return {"items": [lead(e) for e in page], "next_cursor": seal(place) if place else None}
+
+
+def _lead_place(cursor: str, query: LeadQuery) -> tuple[date, int]:
+    _, day, number, asked = unseal(cursor, _LEADS, 4)
+    if asked != _digest(query):
+        raise _refuse_invalid("游标属于另一次查询（专业镇或企业不同）")
+    try:
+        return date.fromisoformat(day), int(number)
+    except ValueError:
+        raise _refuse_invalid("游标已损坏或被改动") from None

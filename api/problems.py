@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from api.validation import readable_errors
 from zyz_match.errors import (
+    ArtifactError,
     InputError,
     NeedsConfirmation,
     NotFoundError,
@@ -29,6 +30,7 @@ STATUS_BY_CLASS: dict[type[ZyzError], int] = {
     NeedsConfirmation: 409,
     InputError: 422,
     NotFoundError: 404,
+    ArtifactError: 409,
     StorageError: 503,
     ZyzError: 500,
 }
@@ -37,7 +39,7 @@ TITLES: dict[int, str] = {
     400: "请求有误",
     404: "没有找到",
     405: "方法不支持",
-    409: "需要确认",
+    409: "与现状不符，或需要确认",
     411: "缺少长度",
     413: "请求体过大",
     415: "内容类型不支持",

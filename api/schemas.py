@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 from pydantic.json_schema import WithJsonSchema
 
 from api.validation import TAG
-from zyz_match.domain import MARKS, Filters, Need, Role
+from zyz_match.domain import MARKS, REASONS, STAGE_NAMES, Filters, Need, Role, Stage
 from zyz_match.errors import InputError
 
 MAX_PAGE = 200
@@ -21,6 +21,27 @@ def _known_mark(mark: str) -> str:
     return mark
 
 
+def _known_stage(stage: str) -> str:
+    if stage not in set(Stage):
+        raise ValueError(f"应为 {'、'.join(f'{s}（{STAGE_NAMES[s]}）' for s in Stage)} 之一。")
+    return stage
+
+
+def _known_reason(reason: str) -> str:
+    if reason not in REASONS:
+        raise ValueError(
+            f"应为 {'、'.join(f'{c}（{name}）' for c, name in REASONS.items())} 之一。"
+        )
+    return reason
+
+
+def _real_day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise ValueError("应为日期，例：2025-06-30。") from None
+
+
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Texts = Annotated[list[Text], Field(max_length=1000)]
 Words = Annotated[list[Text], Field(max_length=50)]
@@ -28,6 +49,15 @@ Mark = Annotated[
     str, AfterValidator(_known_mark), WithJsonSchema({"type": "string", "enum": list(MARKS)})
 ]
 Include = Literal["reasons"]
+LeadStage = Annotated[
+    str, AfterValidator(_known_stage), WithJsonSchema({"type": "string", "enum": list(Stage)})
+]
+LeadReason = Annotated[
+    str, AfterValidator(_known_reason), WithJsonSchema({"type": "string", "enum": list(REASONS)})
+]
+Day = Annotated[
+    str, AfterValidator(_real_day), WithJsonSchema({"type": "string", "format": "date"})
+]
 
 
 class Strict(BaseModel):
@@ -164,7 +194,7 @@ class FilterBody(FilterFields):
 class MatchRequest(Strict):
     """A profile sent along, and what to list for it."""
 
-    town: TownProfile = Field(description="专业镇画像，不会保存")
+    town: TownProfile = Field(description="专业镇画像，不进专业镇列表")
     limit: int = Field(default=20, ge=1, le=MAX_PAGE, description="每页条数")
     cursor: Annotated[str, Field(min_length=1, max_length=2000)] | None = Field(
         default=None, description="上一页的 next_cursor"
@@ -173,6 +203,38 @@ class MatchRequest(Strict):
     diversify: bool = Field(default=False, description="按产业链环节分散；只有一页")
     include: Annotated[list[Include], Field(max_length=5)] = Field(
         default=[], description="reasons：带上各项得分和依据"
+    )
+
+
+class LeadBody(Strict):
+    """One entry: how far a town and a firm have come."""
+
+    town_id: Text = Field(description="专业镇编号，或无歧义的名称")
+    firm_id: Text = Field(description="企业编号、统一社会信用代码、证券代码或名称")
+    stage: LeadStage = Field(description="到了哪个阶段，或怎样结束")
+    date: Day | None = Field(default=None, description="发生的日期，默认今天")
+    reason: LeadReason | None = Field(default=None, description="原因")
+    owner: Annotated[str, Field(max_length=200)] = Field(default="", description="跟进人")
+    note: Annotated[str, Field(max_length=2000)] = Field(default="", description="备注")
+    list_id: Annotated[str, Field(max_length=200)] = Field(
+        default="", description="出自哪份名单（shortlist_id）"
+    )
+    corrects: int | None = Field(default=None, ge=1, description="更正哪一条记录（id）")
+
+
+class EventBody(Strict):
+    """One event: what a firm did elsewhere."""
+
+    firm_id: Text = Field(description="企业编号、统一社会信用代码、证券代码或名称")
+    date: Day = Field(description="发生的日期")
+    region: Annotated[str, Field(max_length=200)] = Field(default="", description="投到哪里")
+    industry: Annotated[str, Field(max_length=200)] = Field(default="", description="投什么行业")
+    target: Annotated[str, Field(max_length=200)] = Field(default="", description="被投企业或项目")
+    kind: Annotated[str, Field(max_length=200)] = Field(
+        default="", description="类型，如 对外投资、设立分支、并购、扩产"
+    )
+    amount_10k_cny: float | None = Field(
+        default=None, ge=0, le=MAX_NUMBER, description="金额，万元"
     )
 
 
@@ -202,6 +264,7 @@ class Health(Answer):
     towns: int = Field(description="专业镇数")
     firms: int = Field(description="企业数")
     model: str = Field(description="评分模型版本")
+    model_note: str | None = Field(description="启用的模型不可用时：原因和暂用的版本")
     data: str = Field(description="企业数据版本")
 
 
@@ -301,6 +364,8 @@ class MatchView(Answer):
     reason: str = Field(description="一句话理由")
     segment: str | None = Field(description="最契合的产业链环节")
     flags: list[str] = Field(description="需留意之处")
+    care_stage: LeadStage | None = Field(description="最近一次跟进到了哪个阶段；null 表示没有跟进")
+    care_owner: str | None = Field(description="最近一次跟进的跟进人")
     firm: FirmSummary
     contributions: list[ContributionView] | None = Field(
         description="各项得分与依据；include=reasons 时才有"
@@ -317,7 +382,7 @@ class MatchPage(Answer):
     total: int = Field(description="库中企业总数")
     model: str
     data: str
-    shortlist_id: str | None = Field(description="名单留痕编号；画像未入库时为 null")
+    shortlist_id: str = Field(description="名单留痕编号，可用 GET /v1/lists/{list_id} 查回")
     notes: list[str]
 
 
@@ -364,3 +429,88 @@ class Similars(Answer):
 
     firm: FirmSummary
     items: list[SimilarView]
+
+
+class LeadView(Answer):
+    """One entry as it was written down."""
+
+    id: int
+    town_id: str
+    firm_id: str
+    date: date
+    stage: LeadStage
+    reason: LeadReason | None
+    owner: str | None
+    note: str | None
+    list_id: str | None
+    corrects: int | None = Field(description="它更正的那一条")
+    effective: bool = Field(description="false：已被另一条更正")
+    recorded_at: datetime
+    via: str = Field(description="来自 cli、api 还是 file")
+
+
+class LeadRecorded(Answer):
+    """What a POST did."""
+
+    change: Literal["created", "unchanged"]
+    lead: LeadView
+
+
+class LeadPage(Answer):
+    """One page of entries, newest date first."""
+
+    items: list[LeadView]
+    next_cursor: str | None = Field(description="下一页游标；null 表示没有了")
+
+
+class EventView(Answer):
+    """One event."""
+
+    firm_id: str
+    date: date
+    region: str | None
+    industry: str | None
+    target: str | None
+    kind: str | None
+    amount_10k_cny: float | None
+
+
+class EventRecorded(Answer):
+    """What a POST did."""
+
+    change: Literal["created", "unchanged"]
+    event: EventView
+
+
+class ListItem(Answer):
+    """One firm on a list that was shown."""
+
+    rank: int
+    firm_id: str
+    score: float
+
+
+class ReproductionView(Answer):
+    """Whether a list comes out the same again."""
+
+    same: bool | None = Field(description="true 完全相同；false 结果不同；null 有输入已不在")
+    remarks: list[str] = Field(description="哪些输入已不在，或哪里不同")
+
+
+class ListReceipt(Answer):
+    """A list as it was shown, and what it was made from."""
+
+    id: str
+    town_id: str
+    asked_at: datetime
+    by: str | None
+    via: str
+    filters: FilterFields
+    limit: int | None = Field(description="要了几家；null 表示旧版本没有留存")
+    diversify: bool
+    model: str
+    data: str
+    pool: int
+    total: int
+    items: list[ListItem]
+    reproduction: ReproductionView

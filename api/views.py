@@ -8,9 +8,14 @@ from starlette.responses import Response
 
 from zyz_match.domain import (
     Contribution,
+    Event,
     Explanation,
+    Filters,
     Firm,
+    LeadEntry,
     Match,
+    Receipt,
+    Reproduction,
     Shortlist,
     Similar,
     Town,
@@ -122,6 +127,8 @@ def match_view(match: Match, *, reasons: bool) -> View:
         "reason": match.reason,
         "segment": match.segment or None,
         "flags": list(match.flags),
+        "care_stage": match.care_stage or None,
+        "care_owner": match.care_owner or None,
         "firm": firm_summary(match.firm),
         "contributions": [_contribution(c) for c in match.contributions] if reasons else None,
     }
@@ -137,7 +144,7 @@ def match_page(shortlist: Shortlist, next_cursor: str | None, *, reasons: bool) 
         "total": shortlist.total,
         "model": shortlist.model,
         "data": shortlist.data,
-        "shortlist_id": shortlist.id or None,
+        "shortlist_id": shortlist.id,
         "notes": list(shortlist.notes),
     }
 
@@ -178,3 +185,72 @@ def similars(firm: Firm, found: Sequence[Similar]) -> View:
         for s in found
     ]
     return {"firm": firm_summary(firm), "items": items}
+
+
+def lead(entry: LeadEntry) -> View:
+    """One entry as it was written down."""
+    return {
+        "id": entry.id,
+        "town_id": entry.town_id,
+        "firm_id": entry.firm_id,
+        "date": entry.date,
+        "stage": entry.stage.value,
+        "reason": entry.reason or None,
+        "owner": entry.owner or None,
+        "note": entry.note or None,
+        "list_id": entry.list_id or None,
+        "corrects": entry.corrects,
+        "effective": entry.effective,
+        "recorded_at": entry.recorded_at,
+        "via": entry.via,
+    }
+
+
+def event(found: Event) -> View:
+    """One event."""
+    return {
+        "firm_id": found.firm_id,
+        "date": found.date,
+        "region": found.region or None,
+        "industry": found.industry or None,
+        "target": found.target or None,
+        "kind": found.kind or None,
+        "amount_10k_cny": found.amount,
+    }
+
+
+def receipt(found: Receipt, verdict: Reproduction) -> View:
+    """A list as it was shown, and whether it comes out the same again."""
+    return {
+        "id": found.id,
+        "town_id": found.town_id,
+        "asked_at": found.asked_at,
+        "by": found.by or None,
+        "via": found.via,
+        "filters": _filters(found.filters),
+        "limit": found.k,
+        "diversify": found.diversify,
+        "model": found.model,
+        "data": found.data,
+        "pool": found.pool,
+        "total": found.total,
+        "items": [{"rank": i.rank, "firm_id": i.firm_id, "score": i.score} for i in found.items],
+        "reproduction": {"same": verdict.same, "remarks": list(verdict.remarks)},
+    }
+
+
+def _filters(filters: Filters) -> View:
+    """Filters under the names that a request gives them."""
+    return {
+        "province": list(filters.provinces),
+        "city": list(filters.cities),
+        "industry": list(filters.industries),
+        "capital_min": filters.capital_min,
+        "capital_max": filters.capital_max,
+        "employees_min": filters.employees_min,
+        "employees_max": filters.employees_max,
+        "mark": list(filters.marks),
+        "listed": filters.listed,
+        "status": list(filters.statuses),
+        "text": filters.text or None,
+    }

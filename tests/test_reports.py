@@ -93,7 +93,10 @@ def header_row(sheet: Any) -> int:
 
 
 def test_the_first_sheet_says_what_it_is_and_what_it_was_made_from(tmp_path: Path) -> None:
-    book = write(shortlist(match(1), match(2, capital=1234.5, employees=7)), tmp_path / "单.xlsx")
+    cared = replace(
+        match(2, capital=1234.5, employees=7), care_stage="negotiating", care_owner="张三"
+    )
+    book = write(shortlist(match(1), cared), tmp_path / "单.xlsx")
     sheet = book["目标企业清单"]
     assert sheet["A1"].value == "合成铸造专业镇 目标企业清单"
     above = "".join(str(sheet.cell(i, 1).value) for i in range(1, header_row(sheet)))
@@ -104,11 +107,11 @@ def test_the_first_sheet_says_what_it_is_and_what_it_was_made_from(tmp_path: Pat
     assert row == [
         "名次", "企业名称", "统一社会信用代码/证券代码", "省", "市", "行业", "注册资本(万元)",
         "参保人数", "资质", "得分", "适配", "意愿", "可信度", "主要理由", "匹配环节", "提示",
-        "跟进人", "跟进情况",
+        "跟进阶段", "跟进人", "跟进情况",
     ]  # fmt: skip
     second = [c.value for c in sheet[header_row(sheet) + 2]]
     assert (second[0], second[5], second[6], second[7]) == (2, "黑色金属铸造（3391）", 1234.5, 7)
-    assert second[16:] == [None, None]
+    assert second[16:] == ["洽谈中", "张三", None]
 
 
 def test_the_first_sheet_is_ready_to_print(tmp_path: Path) -> None:
@@ -121,7 +124,7 @@ def test_the_first_sheet_is_ready_to_print(tmp_path: Path) -> None:
     assert sheet.page_setup.fitToHeight == 0
     assert sheet.print_title_rows == f"${top}:${top}"
     assert sheet.freeze_panes == f"C{top + 1}"
-    assert sheet.auto_filter.ref == f"A{top}:R{top + 2}"
+    assert sheet.auto_filter.ref == f"A{top}:S{top + 2}"
     assert "&P" in sheet.oddFooter.right.text
     (bars,) = sheet.conditional_formatting
     assert str(bars.sqref) == f"J{top + 1}:J{top + 2}"

@@ -17,5 +17,7 @@ router = APIRouter(route_class=StrictRoute, tags=["运行状态"])
 @router.get("/healthz", summary="服务是否可用", responses=answers("health", Health))
 def healthz(service: ServiceDep) -> Response:
     """存储可读时返回专业镇数、企业数、模型与数据版本；存储不可用时返回 503。"""
-    counts = {"version": zyz_match.__version__, **service.status()}
-    return answer({"status": "ok", "time": datetime.now(UTC), **counts})
+    counts = service.status()
+    note = counts.pop("model_note") or None
+    about = {"version": zyz_match.__version__, "model_note": note, **counts}
+    return answer({"status": "ok", "time": datetime.now(UTC), **about})

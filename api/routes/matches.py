@@ -41,10 +41,10 @@ def explain_match(service: ServiceDep, town_id: TownId, firm_id: FirmId) -> Resp
 
 
 @router.post(
-    "/matches", summary="按随附画像匹配（不保存）", responses=answers("post_matches", MatchPage)
+    "/matches", summary="按随附画像匹配（画像不入库）", responses=answers("post_matches", MatchPage)
 )
 def match_profile(service: ServiceDep, body: RequestBody) -> Response:
-    """为尚未入库的专业镇试排名：画像随请求发送，不保存、不留痕。"""
+    """为尚未入库的专业镇试排名：画像随请求发送，不进专业镇列表；名单照样留痕，可凭编号查回。"""
     town = town_from(body.town.model_dump(exclude_unset=True))
     query = MatchQuery(body.filters.filters(), body.diversify, "reasons" in body.include)
     return answer(ranked_page(service, town, query, body.limit, body.cursor))

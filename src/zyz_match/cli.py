@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from zyz_match import __version__, console
-from zyz_match.commands import chinese, data, lists, look, system
+from zyz_match.commands import chinese, data, leads, lists, look, models, system
 from zyz_match.errors import (
     InputError,
     NeedsConfirmation,
@@ -58,16 +58,23 @@ COMMANDS: tuple[_Command, ...] = (
     _Command("towns", look.towns, "查资料"),
     _Command("town", look.town, "查资料"),
     _Command("firm", look.firm, "查资料"),
+    _Command("outcome", leads.outcome, "记进展"),
+    _Command("leads", leads.leads, "记进展"),
+    _Command("list", leads.receipt, "记进展"),
     _Command("import", data.import_, "管数据"),
     _Command("batches", data.batches, "管数据"),
     _Command("undo", data.undo, "管数据"),
     _Command("init", data.init, "管数据"),
+    _Command("retrain", models.retrain, "管模型"),
+    _Command("jobs", models.jobs, "管模型"),
+    _Command("worker", models.worker, "系统"),
     _Command("backtest", system.backtest, "系统"),
     _Command("serve", system.serve, "系统"),
     _Command("settings", system.show_settings, "系统"),
 )
 for _row in COMMANDS:
     app.command(_row.name, cls=_row.kind, rich_help_panel=_row.panel)(_row.function)
+app.add_typer(models.models_app, name="models", rich_help_panel="管模型")
 
 
 def _show_version(asked: bool) -> None:

@@ -156,6 +156,54 @@ class Event:
     amount: float | None = None
 
 
+class Stage(StrEnum):
+    """How far a town and a firm have come, in the order of the way, then how it can end."""
+
+    RECOMMENDED = "recommended"
+    CONTACTED = "contacted"
+    VISITED = "visited"
+    NEGOTIATING = "negotiating"
+    SIGNED = "signed"
+    LANDED = "landed"
+    NO_INTEREST = "no_interest"
+    UNFIT = "unfit"
+    LOST = "lost"
+
+
+CLOSING_STAGES: tuple[Stage, ...] = (Stage.NO_INTEREST, Stage.UNFIT, Stage.LOST)
+FORWARD_STAGES: tuple[Stage, ...] = tuple(s for s in Stage if s not in CLOSING_STAGES)
+STAGE_NAMES: dict[Stage, str] = {
+    Stage.RECOMMENDED: "已推荐", Stage.CONTACTED: "已接触", Stage.VISITED: "已考察",
+    Stage.NEGOTIATING: "洽谈中", Stage.SIGNED: "已签约", Stage.LANDED: "已落地",
+    Stage.NO_INTEREST: "无意向", Stage.UNFIT: "不合适", Stage.LOST: "已流失",
+}  # fmt: skip
+OTHER_REASON = "other"
+REASONS: dict[str, str] = {
+    "land": "用地", "logistics": "物流运输", "labour": "用工", "supply_chain": "产业配套",
+    "no_plan": "暂无投资计划", "environment": "环保要求", "elsewhere": "已选他处",
+    "unreachable": "联系不上", OTHER_REASON: "其他",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LeadEntry:
+    """One step between a town and a firm as it was written down; later ones never erase it."""
+
+    id: int
+    town_id: str
+    firm_id: str
+    date: date
+    stage: Stage
+    reason: str = ""  # a key of REASONS, "" when none was given
+    owner: str = ""  # who takes care of it
+    note: str = ""
+    list_id: str = ""  # the receipt of the list that named the firm
+    corrects: int | None = None  # the entry that this one replaces
+    recorded_at: str = ""  # ISO, UTC
+    via: str = ""  # cli | api | file
+    effective: bool = True  # False once another entry corrects it
+
+
 @dataclass(frozen=True, slots=True)
 class Filters:
     """What must hold before a firm may be counted among the top k; None and () mean "any"."""
@@ -191,6 +239,15 @@ class Contribution:
 
 
 @dataclass(frozen=True, slots=True)
+class Chance:
+    """A chance in [0, 1] with its 90 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """One firm on a list: rank, exact score, why."""
 
@@ -204,6 +261,9 @@ class Match:
     segment: str  # the chain segment matched best, "" when there is none
     flags: tuple[str, ...] = ()  # e.g. 经营异常
     contributions: tuple[Contribution, ...] = ()
+    care_stage: str = ""  # Stage of the newest entry between the town and the firm
+    care_owner: str = ""  # who takes care of it
+    chance: Chance | None = None  # that a lead would end well; None while too little is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +279,45 @@ class Shortlist:
     data: str  # stamp of the firm data
     id: str = ""  # receipt, "" while it is not kept
     notes: tuple[str, ...] = ()  # Chinese remarks for the reader
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptItem:
+    """One firm on a list that was kept."""
+
+    rank: int
+    firm_id: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A list as it was shown: who asked for what, made from what, and what stood on it."""
+
+    id: str
+    town_id: str
+    town: Town | None  # the profile as it was; None in receipts that did not keep it yet
+    asked_at: str  # ISO, UTC
+    by: str
+    via: str
+    filters: Filters
+    model: str
+    data: str
+    pool: int
+    total: int
+    k: int | None  # None in receipts that did not keep it yet
+    diversify: bool
+    after: tuple[float, str] | None  # last match of the page before
+    existing: str  # hash of the firms that were in the town
+    items: tuple[ReceiptItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """Whether a list comes out the same again, or what of its inputs is gone."""
+
+    same: bool | None  # None when an input is gone
+    remarks: tuple[str, ...] = ()  # Chinese: inputs that are gone, or what came out otherwise
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ ZyzError                     exit 1   anything below
 │   └── NeedsConfirmation    exit 4   right as it stands, but somebody must say yes first
 ├── NotFoundError            exit 3   no such town, firm, batch; nearest names are offered
 └── StorageError             exit 5   the store or a disk failed (read-only, full, corrupted)
+    └── ArtifactError        exit 5   a kept model cannot be used (damaged, foreign, other format)
 
 Exit codes belong to the command line and statuses to the API; both choose by class at the door.
 """
@@ -59,3 +60,9 @@ class StorageError(ZyzError):
     """The store or the disk failed."""
 
     code = "storage_failed"
+
+
+class ArtifactError(StorageError):
+    """A kept model or index cannot be used: damaged, foreign, of another format or library."""
+
+    code = "unusable_model"

@@ -12,7 +12,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from zyz_match.domain import ROLE_NAMES, ChainSegment, Filters, Firm, Match, Shortlist, Town
+from zyz_match.domain import (
+    ROLE_NAMES,
+    STAGE_NAMES,
+    ChainSegment,
+    Filters,
+    Firm,
+    Match,
+    Shortlist,
+    Stage,
+    Town,
+)
 from zyz_match.industry import IndustryTree
 from zyz_match.outputs import write_bytes
 
@@ -53,6 +63,11 @@ def place_of(firm: Firm) -> str:
     return "".join(dict.fromkeys(p for p in (firm.province, firm.city) if p))
 
 
+def stage_name(stage: str) -> str:
+    """A stage in words, "" for none."""
+    return STAGE_NAMES[Stage(stage)] if stage else ""
+
+
 LIST_COLUMNS: tuple[ListColumn, ...] = (
     ListColumn("名次", 6, lambda m: m.rank, "0"),
     ListColumn("企业名称", 28, lambda m: m.firm.name),
@@ -70,6 +85,8 @@ LIST_COLUMNS: tuple[ListColumn, ...] = (
     ListColumn("主要理由", 42, lambda m: m.reason),
     ListColumn("匹配环节", 14, lambda m: m.segment),
     ListColumn("提示", 18, lambda m: "；".join(m.flags)),
+    ListColumn("跟进阶段", 10, lambda m: stage_name(m.care_stage)),
+    ListColumn("跟进人", 12, lambda m: m.care_owner),
 )
 
 

@@ -1,20 +1,21 @@
 """The hall: one method is one thing the office does, each as gather -> compute -> keep."""
 
-import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
 from zyz_match import profiles
 from zyz_match.domain import Explanation, Filters, Firm, Shortlist, Similar, Town, TownFit
-from zyz_match.errors import FileError, InputError, NeedsConfirmation, NotFoundError, StorageError
+from zyz_match.errors import FileError, InputError, NotFoundError
+from zyz_match.jobs_desk import JobDesk
+from zyz_match.leads_desk import LeadDesk, confirm_rejects
+from zyz_match.progress import Progress, silent
 from zyz_match.settings import Settings
 from zyz_match.shipped import data_folder
-from zyz_match.storage import registry
 from zyz_match.storage.imports import Batch, BatchResult, UndoResult
+from zyz_match.storage.shortlists import Asked
 from zyz_match.storage.store import Store
 
 if TYPE_CHECKING:  # loaded where used: a list needs no reader, an import no mathematics
@@ -22,14 +23,7 @@ if TYPE_CHECKING:  # loaded where used: a list needs no reader, an import no mat
     from zyz_match.matching.index import Index
     from zyz_match.storage.readers import FirmFile
 
-Progress = Callable[[str, int, int], None]  # what is going on, done, total
 MAX_K = 10_000
-REJECT_SHARE_TO_CONFIRM = 0.2
-KEPT_ARTIFACTS = 3
-
-
-def _silent(_what: str, _done: int, _total: int) -> None:
-    """Progress for callers that show none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +43,11 @@ class InitReport:
     firms: BatchResult | None = None
 
 
-class Service:
+class Service(JobDesk, LeadDesk):
     """Everything the doors can ask for; thread-safe, one per process."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
-        self.settings = settings
-        self.store = store
-        self._index: Index | None = None
-        self._lock = threading.Lock()
-
     @classmethod
-    def open(cls, settings: Settings, *, seed: bool = True, progress: Progress = _silent) -> Self:
+    def open(cls, settings: Settings, *, seed: bool = True, progress: Progress = silent) -> Self:
         """Open the store; with `seed`, one that never held anything gets what is shipped.
 
         Raises StorageError when the store cannot be opened.
@@ -86,7 +74,7 @@ class Service:
 
     # the store's contents ------------------------------------------------------------------
 
-    def init(self, *, progress: Progress = _silent) -> InitReport:
+    def init(self, *, progress: Progress = silent) -> InitReport:
         """Load the shipped towns that the store lacks and the shipped sample firms."""
         shipped = profiles.read_towns(data_folder() / "towns")
         lacking = [t for t in shipped if self.store.town(t.id) is None]
@@ -119,7 +107,7 @@ class Service:
         dry_run: bool = False,
         confirmed: bool = False,
         rejects_path: Path | None = None,
-        progress: Progress = _silent,
+        progress: Progress = silent,
     ) -> ImportReport:
         """Read a firm table of any supported shape and store it, all rows or none.
 
@@ -136,11 +124,7 @@ class Service:
             readers.write_rejects(file.rejects, where)
         if dry_run:
             return ImportReport(file, None, where)
-        if file.reject_share > REJECT_SHARE_TO_CONFIRM and not confirmed:
-            raise NeedsConfirmation(
-                f"“{path.name}”共 {file.rows} 行，其中 {len(file.rejects)} 行有问题，超过两成，"
-                f"未写入任何数据。请查看 {where}；确认其余行无误后加 --yes 再导入。"
-            )
+        confirm_rejects(path.name, file.rows, len(file.rejects), where, confirmed=confirmed)
         batch = self.store.import_firms(
             file.frame, file.contacts, file_name=file.file_name, file_hash=file.file_hash,
             progress=lambda d, n: progress("写入", d, n),
@@ -172,40 +156,16 @@ class Service:
 
     def status(self) -> dict[str, int | str]:
         """How many towns and firms there are, and the state of model and data."""
-        from zyz_match.matching import ranking
-
+        model, note = self._serving_model()
         return {
             "towns": len(self.store.towns()),
             "firms": self.store.firm_count(),
-            "model": ranking.MODEL.version,
+            "model": model.version,
+            "model_note": note,
             "data": self.store.data_stamp(),
         }
 
     # ranking -------------------------------------------------------------------------------
-
-    def index(self, *, progress: Progress = _silent) -> "Index":
-        """The fitted index of the firms as they are now; fitted anew only when they changed."""
-        with self._lock:
-            stamp = self.store.data_stamp()
-            if self._index is None or self._index.stamp != stamp:
-                self._index = self._load_or_fit(stamp, progress)
-            return self._index
-
-    def _load_or_fit(self, stamp: str, progress: Progress) -> "Index":
-        from zyz_match.matching.index import Index
-
-        folder, about = self.settings.models, {"data": stamp, "index": Index.FORMAT}
-        name = registry.latest(folder, about)
-        if name is not None:
-            with suppress(StorageError):  # a damaged artifact is no loss: it is computed anew
-                return cast("Index", registry.load(folder, name)[0])
-        progress("计算企业特征", 0, 1)
-        fitted = Index(stamp=stamp).fit(self.store.firm_table(), events=self.store.events())
-        progress("计算企业特征", 1, 1)
-        with suppress(StorageError):  # a full or read-only disk must not keep a list back
-            registry.save(folder, fitted, about)
-            registry.prune(folder, KEPT_ARTIFACTS)
-        return fitted
 
     def rank(
         self,
@@ -215,13 +175,14 @@ class Service:
         filters: Filters | None = None,
         diversify: bool = False,
         after: tuple[float, str] | None = None,
+        keep: bool = True,
         by: str = "",
         via: str = "cli",
-        progress: Progress = _silent,
+        progress: Progress = silent,
     ) -> Shortlist:
-        """The k best candidates of a town, explained; a stored town's list gets a receipt.
+        """The k best candidates of a town, explained; the list gets a receipt unless not `keep`.
 
-        `town` is a stored town's id or name, or a profile sent along (then nothing is kept).
+        `town` is a stored town's id or name, or a profile sent along (which is not stored).
         `after` is (score, firm_id) of the last match of the page before.
         Raises InputError unless 1 <= k <= MAX_K, NotFoundError for an unknown town.
         """
@@ -229,13 +190,17 @@ class Service:
 
         self._check_count(k)
         profile = self.town(town) if isinstance(town, str) else town
-        shortlist = ranking.rank(
+        existing, (model, note) = self.store.existing(profile.id), self._serving_model()
+        found = ranking.rank(
             self.index(progress=progress), profile, k=k, filters=filters or Filters(),
-            existing=self.store.existing(profile.id), diversify=diversify, after=after,
+            existing=existing, diversify=diversify, after=after, model=model,
         )  # fmt: skip
-        if not isinstance(town, str):
-            return shortlist
-        return replace(shortlist, id=self.store.keep_shortlist(shortlist, by=by, via=via))
+        notes = (*found.notes, note) if note else found.notes
+        found = replace(found, matches=self._with_care(profile.id, found.matches), notes=notes)
+        if not keep:
+            return found
+        asked = Asked(k, diversify, after, existing)
+        return replace(found, id=self.store.keep_shortlist(found, asked, by=by, via=via))
 
     def explain(self, town: str, firm: str) -> Explanation:
         """Where a firm stands for a town, what holds it back and what would change it."""
@@ -243,7 +208,13 @@ class Service:
 
         profile = self.town(town)
         index, (found,) = self._indexed([firm])
-        return ranking.explain(index, profile, found, self.store.existing(profile.id))
+        explained = ranking.explain(
+            index, profile, found, self.store.existing(profile.id), model=self._model()
+        )
+        if explained.match is None:
+            return explained
+        (match,) = self._with_care(profile.id, (explained.match,))
+        return replace(explained, match=match)
 
     def towns_for(self, firm: str, *, k: int = 10) -> list[TownFit]:
         """The best towns for a firm, by the firm's rank on each town's own list."""
@@ -253,7 +224,8 @@ class Service:
         towns = self.store.towns()
         existing = {t.id: self.store.existing(t.id) for t in towns}
         index, (found,) = self._indexed([firm])
-        return ranking.towns_for(index, found, towns, existing, k)
+        fits = ranking.towns_for(index, found, towns, existing, k, model=self._model())
+        return [replace(f, match=self._with_care(f.town.id, (f.match,))[0]) for f in fits]
 
     def similar(
         self, firms: Sequence[str], *, k: int = 10, filters: Filters | None = None
@@ -282,24 +254,32 @@ class Service:
 
     @staticmethod
     def backtest(
-        folder: Path, *, out: Path | None = None, k: int = 100, progress: Progress = _silent
+        folder: Path,
+        *,
+        out: Path | None = None,
+        k: int = 100,
+        leads: bool = False,
+        progress: Progress = silent,
     ) -> "BacktestReport":
         """Rank every town of a folder of files and score the lists against its truth.csv.
 
         Works on the folder alone (with the shipped towns where it has no towns.jsonl); no store is
-        opened or changed. Raises FileError for a folder without firms.
+        opened or changed. With `leads` the model is first retrained on its leads.csv. Raises
+        FileError for a folder without firms, or without leads when they are asked for.
         """
         Service._check_count(k)
-        from zyz_match.matching.backtest import backtest
+        from zyz_match.matching.backtest import backtest, rounds_of
         from zyz_match.storage.datasets import read_dataset, write_run
 
         data = read_dataset(folder)
         if data.firms is None:
             raise FileError(f"“{folder}”中没有 enterprises.*（csv、xlsx、jsonl），无法回测。")
+        if leads and data.leads.empty:
+            raise FileError(f"“{folder}”中没有 leads.csv 或其中没有线索，请去掉 --leads 再回测。")
         towns = data.towns or profiles.read_towns(data_folder() / "towns")
         report = backtest(
             data.firms.frame, towns, data.events, data.existing, data.truth, k=k,
-            progress=lambda d, n: progress("回测", d, n),
+            rounds=rounds_of(data.leads) if leads else None, progress=progress,
         )  # fmt: skip
         if out is not None:
             write_run(out, report.run, data)

@@ -36,8 +36,23 @@ class Settings:
 
     @property
     def models(self) -> Path:
-        """Folder of the fitted artifacts."""
+        """Folder of the trained models."""
         return self.home / "models"
+
+    @property
+    def index(self) -> Path:
+        """Folder of the fitted indexes, which can be computed anew at any time."""
+        return self.home / "index"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables from which a child process reads the same settings."""
+        return {
+            "ZYZ_HOME": str(self.home),
+            "ZYZ_DATABASE_URL": self.database_url,
+            "ZYZ_HOST": self.host,
+            "ZYZ_PORT": str(self.port),
+        }
 
 
 def _default_home() -> Path:

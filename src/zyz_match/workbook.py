@@ -24,7 +24,7 @@ from zyz_match.reports import (
 )
 
 SHEETS = ("目标企业清单", "得分明细", "专业镇画像", "说明")
-TEAM_COLUMNS = (("跟进人", 12), ("跟进情况", 24))  # left empty for the team
+TEAM_COLUMNS = (("跟进情况", 24),)  # left empty for the team
 DETAIL_COLUMNS = (
     ("名次", 6), ("企业名称", 28), ("部分", 8), ("贡献项", 16), ("得分", 9), ("满分", 9),
     ("分项值", 9), ("依据", 60), ("缺失", 26),

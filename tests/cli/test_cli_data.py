@@ -5,7 +5,8 @@ import pytest
 import yaml
 
 from tests.cli.conftest import TOWNS, Cli, firm_rows, write_firms
-from zyz_match.commands.data import looks_like_towns, masked
+from zyz_match.commands.data import looks_like_towns
+from zyz_match.commands.row_imports import masked
 
 
 @pytest.fixture

@@ -149,10 +149,10 @@ def test_where_nothing_is_allowed_the_list_is_empty() -> None:
 @given(seeds, st.integers(0, 50))
 def test_shares_add_up_in_double_precision(seed: int, firms: int) -> None:
     rng = np.random.default_rng(seed)
-    values = rng.random((4, firms), dtype=np.float32)
+    values = np.asarray(rng.random((4, firms)), dtype=np.float32)
     total = rng.random(firms)
     shares = np.array([12.5, 0.0, 3.25, 40.0])
-    plain: Wide = total + shares @ values.astype(np.float64)
+    plain: Wide = total + shares @ np.asarray(values, np.float64)
     kernels.add_shares(*(frozen(v) for v in values), frozen(shares), total)
     np.testing.assert_allclose(total, plain, rtol=1e-14)
 
@@ -161,7 +161,7 @@ def test_shares_add_up_in_double_precision(seed: int, firms: int) -> None:
 def test_latent_scores_on_two_threads_are_those_of_the_whole_matrix(firms: int) -> None:
     index = Index("synthetic").fit(world().iloc[:firms])
     whole = np.hstack([index.latent, index.latent_rest]).astype(np.float64)
-    vector = np.random.default_rng(1).normal(size=whole.shape[1]).astype(np.float32)
+    vector = np.random.default_rng(1).normal(size=len(whole.T)).astype(np.float32)
     plain = whole @ vector * index.latent_scale
     np.testing.assert_allclose(index.latent_scores(vector), plain, atol=1e-5)
 

@@ -84,8 +84,10 @@ def test_a_backtest_ranks_the_known_makers_first_and_reports_every_baseline() ->
     assert [r[2] for r in report.run] == [1, 2, 3, 4, 5]
     assert report.rows[0].name == OURS
     assert report.rows[0].ndcg10.mean == pytest.approx(1.0, abs=0.3)
-    assert {"字符 BM25", "潜在语义 LSA", "BM25 + LSA", "投资总次数", "近一年投资次数",
-            "同地区次数", "同行业次数"} == {r.name for r in report.rows[1:]}  # fmt: skip
+    assert {r.name for r in report.rows[1:]} == {
+        "字符 BM25", "潜在语义 LSA", "BM25 + LSA", "投资总次数", "近一年投资次数", "同地区次数",
+        "同行业次数", "地区 × 行业",
+    }  # fmt: skip
     assert all(r.ndcg_gain is not None for r in report.rows[1:])
 
 

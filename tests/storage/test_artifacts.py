@@ -15,6 +15,7 @@ from zyz_match.errors import StorageError
 from zyz_match.service import Service
 from zyz_match.settings import load_settings
 from zyz_match.storage import registry
+from zyz_match.storage.registry import Registry
 
 WEIGHTS = np.arange(50_000, dtype=np.float32)
 MODEL = {"weights": WEIGHTS, "name": "合成"}
@@ -26,8 +27,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_what_was_saved_is_loaded(folder: Path) -> None:
-    name = registry.save(folder, MODEL, {"data": "1"})
-    model, manifest = registry.load(folder, name)
+    name = Registry(folder).save(MODEL, {"data": "1"})
+    model, manifest = Registry(folder).load(name)
     assert np.array_equal(model["weights"], WEIGHTS)
     assert manifest.about == {"data": "1"}
     assert manifest.libraries == registry.libraries()
@@ -35,50 +36,50 @@ def test_what_was_saved_is_loaded(folder: Path) -> None:
 
 
 def test_the_newest_of_the_asked_state_is_found(folder: Path) -> None:
-    first = registry.save(folder, MODEL, {"data": "1"})
-    second = registry.save(folder, MODEL, {"data": "1"})
-    other = registry.save(folder, MODEL, {"data": "2"})
-    assert registry.versions(folder) == [first, second, other]
-    assert registry.latest(folder, {"data": "1"}) == second
-    assert registry.latest(folder, {"data": "3"}) is None
+    first = Registry(folder).save(MODEL, {"data": "1"})
+    second = Registry(folder).save(MODEL, {"data": "1"})
+    other = Registry(folder).save(MODEL, {"data": "2"})
+    assert Registry(folder).versions() == [first, second, other]
+    assert Registry(folder).latest({"data": "1"}) == second
+    assert Registry(folder).latest({"data": "3"}) is None
 
 
 @pytest.mark.parametrize("position", [0, 1_000, -1])
 def test_one_flipped_bit_is_refused_before_parsing(folder: Path, position: int) -> None:
-    path = folder / registry.save(folder, MODEL, {}) / registry.MODEL
+    path = folder / Registry(folder).save(MODEL, {}) / registry.MODEL
     content = bytearray(path.read_bytes())
     content[position] ^= 1
     path.write_bytes(content)
     with pytest.raises(StorageError, match="损坏"):
-        registry.load(folder, path.parent.name)
+        Registry(folder).load(path.parent.name)
 
 
 def test_a_truncated_or_missing_model_is_refused(folder: Path) -> None:
-    path = folder / registry.save(folder, MODEL, {}) / registry.MODEL
+    path = folder / Registry(folder).save(MODEL, {}) / registry.MODEL
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(StorageError):
-        registry.load(folder, path.parent.name)
+        Registry(folder).load(path.parent.name)
     path.unlink()
     with pytest.raises(StorageError):
-        registry.load(folder, path.parent.name)
+        Registry(folder).load(path.parent.name)
 
 
 def test_a_changed_manifest_is_refused_though_its_sum_is_right(folder: Path) -> None:
-    name = registry.save(folder, MODEL, {"data": "1"})
+    name = Registry(folder).save(MODEL, {"data": "1"})
     path = folder / name / registry.MANIFEST
     path.write_text(path.read_text("utf-8").replace('"1"', '"2"'), "utf-8")
     with pytest.raises(StorageError, match="签名"):
-        registry.load(folder, name)
-    assert registry.latest(folder, {"data": "2"}) is None
+        Registry(folder).load(name)
+    assert Registry(folder).latest({"data": "2"}) is None
 
 
 def test_an_artifact_of_another_key_is_refused(folder: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "other" / "models"
-    name = registry.save(elsewhere, MODEL, {})
-    registry.save(folder, MODEL, {})
+    name = Registry(elsewhere).save(MODEL, {})
+    Registry(folder).save(MODEL, {})
     (elsewhere / name).rename(folder / name)
     with pytest.raises(StorageError, match="签名"):
-        registry.load(folder, name)
+        Registry(folder).load(name)
 
 
 @pytest.mark.parametrize(("entry", "value", "why"), [
@@ -87,23 +88,23 @@ def test_an_artifact_of_another_key_is_refused(folder: Path, tmp_path: Path) -> 
 def test_another_format_or_library_is_refused(
     folder: Path, entry: str, value: object, why: str
 ) -> None:
-    name = registry.save(folder, MODEL, {})
+    name = Registry(folder).save(MODEL, {})
     path = folder / name / registry.MANIFEST
     content = json.dumps(json.loads(path.read_text("utf-8")) | {entry: value}).encode()
     path.write_bytes(content)
-    (folder / name / registry.SIGNATURE).write_text(registry._sign(folder, content), "ascii")
+    (folder / name / registry.SIGNATURE).write_text(Registry(folder)._sign(content), "ascii")
     with pytest.raises(StorageError, match=why):
-        registry.load(folder, name)
+        Registry(folder).load(name)
 
 
 def test_pruning_keeps_the_newest_and_sweeps_up_after_killed_writers(folder: Path) -> None:
-    names = [registry.save(folder, MODEL, {}) for _ in range(4)]
+    names = [Registry(folder).save(MODEL, {}) for _ in range(4)]
     stale, fresh = folder / ".aside-stale", folder / ".aside-fresh"
     stale.mkdir()
     fresh.mkdir()
     os.utime(stale, (1.0, 1.0))
-    registry.prune(folder, 2)
-    assert registry.versions(folder) == names[2:]
+    Registry(folder).prune(2)
+    assert Registry(folder).versions() == names[2:]
     assert not stale.exists()
     assert fresh.exists(), "another process may be writing it"
 
@@ -113,7 +114,7 @@ def test_a_writer_killed_at_any_moment_leaves_no_half_version(folder: Path) -> N
         "import sys; from pathlib import Path; import numpy as np\n"
         "from zyz_match.storage import registry\n"
         "print('ready', flush=True)\n"
-        "while True: registry.save(Path(sys.argv[1]), {'a': np.zeros(3_000_000)}, {})\n"
+        "while True: registry.Registry(Path(sys.argv[1])).save({'a': np.zeros(3_000_000)}, {})\n"
     )
     for delay in (0.01, 0.05, 0.12):
         writer = subprocess.Popen(
@@ -125,15 +126,15 @@ def test_a_writer_killed_at_any_moment_leaves_no_half_version(folder: Path) -> N
         writer.send_signal(signal.SIGKILL)
         writer.wait()
         writer.stdout.close()
-    for name in registry.versions(folder):
-        registry.load(folder, name)
+    for name in Registry(folder).versions():
+        Registry(folder).load(name)
 
 
 def test_a_damaged_index_is_computed_anew(tmp_path: Path) -> None:
     settings = load_settings({"ZYZ_HOME": str(tmp_path)})
     with Service.open(settings) as service:
         before = service.rank("潞绸", k=5)
-    (path,) = settings.models.glob(f"*/{registry.MODEL}")
+    (path,) = settings.index.glob(f"*/{registry.MODEL}")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 8
     path.write_bytes(content)
@@ -149,10 +150,10 @@ def test_a_kept_index_gives_the_same_list_as_a_fresh_one(tmp_path: Path) -> None
     with Service.open(settings) as service:
         after = service.rank("潞绸", k=20)
     assert after.matches == before.matches
-    assert len(list(settings.models.glob("2*"))) == 1
+    assert len(list(settings.index.glob("2*"))) == 1
 
 
 def test_a_full_model_folder_does_not_keep_a_list_back(tmp_path: Path) -> None:
-    (tmp_path / "models").write_text("a file where the folder should be")
+    (tmp_path / "index").write_text("a file where the folder should be")
     with Service.open(load_settings({"ZYZ_HOME": str(tmp_path)})) as service:
         assert len(service.rank("潞绸", k=3).matches) == 3

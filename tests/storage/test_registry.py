@@ -13,8 +13,9 @@ import joblib
 import numpy as np
 import pytest
 
-from zyz_match.errors import StorageError
+from zyz_match.errors import ArtifactError, StorageError
 from zyz_match.storage import registry
+from zyz_match.storage.registry import Registry
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -35,8 +36,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_an_artifact_comes_back_with_its_arrays_mapped(folder: Path) -> None:
-    name = registry.save(folder, {"a": np.arange(1000.0), "b": "文"}, {"data": "7"})
-    model, manifest = registry.load(folder, name)
+    name = Registry(folder).save({"a": np.arange(1000.0), "b": "文"}, {"data": "7"})
+    model, manifest = Registry(folder).load(name)
     assert isinstance(model["a"], np.memmap)
     assert (model["a"].sum(), model["b"]) == (499500.0, "文")
     assert manifest.about == {"data": "7"}
@@ -49,38 +50,42 @@ def test_an_artifact_comes_back_with_its_arrays_mapped(folder: Path) -> None:
 @pytest.mark.parametrize("file", [registry.MODEL, registry.MANIFEST, registry.SIGNATURE])
 @pytest.mark.parametrize("damage", ["cut", "emptied", "removed"])
 def test_a_file_that_is_not_whole_is_refused(folder: Path, file: str, damage: str) -> None:
-    name = registry.save(folder, np.arange(100.0), {})
+    name = Registry(folder).save(np.arange(100.0), {})
     path = folder / name / file
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
     if damage == "removed":
         path.unlink()
     with pytest.raises(StorageError):
-        registry.load(folder, name)
+        Registry(folder).load(name)
 
 
 def test_a_swapped_model_is_never_unpickled(folder: Path, tmp_path: Path) -> None:
-    name, trace = registry.save(folder, "good", {}), tmp_path / "trace"
+    name, trace = Registry(folder).save("good", {}), tmp_path / "trace"
     joblib.dump(Evil(trace), folder / name / registry.MODEL)
     digest = registry._sha256(folder / name / registry.MODEL)
     with pytest.raises(StorageError):
-        registry.load(folder, name)
+        Registry(folder).load(name)
     manifest = folder / name / registry.MANIFEST
     manifest.write_text(re.sub(r'"sha256": "\w+"', f'"sha256": "{digest}"', manifest.read_text()))
     with pytest.raises(StorageError, match="签名"):
-        registry.load(folder, name)
+        Registry(folder).load(name)
     assert not trace.exists()
+
+
+class Moved:
+    """Was here when an artifact was written."""
 
 
 def test_a_class_that_has_moved_is_refused_without_a_traceback(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = registry.save(folder, registry.Manifest(1, "", "", {}), {})
-    manifest = registry.read_manifest(folder, name)
-    monkeypatch.delattr(registry, "Manifest")
-    monkeypatch.setattr(registry, "read_manifest", lambda *_: manifest)
-    with pytest.raises(StorageError, match="另一版本的程序"):
-        registry.load(folder, name)
+    shelf = Registry(folder, [f"{__name__}.Moved"])
+    name = shelf.save(Moved(), {})
+    assert isinstance(shelf.load(name)[0], Moved)
+    monkeypatch.delattr(f"{__name__}.Moved")
+    with pytest.raises(ArtifactError, match="另一版本的程序"):
+        shelf.load(name)
 
 
 def _save_and_hang(folder: Path, reached: Path) -> None:
@@ -89,11 +94,11 @@ def _save_and_hang(folder: Path, reached: Path) -> None:
         time.sleep(600)
 
     joblib.dump = hang
-    registry.save(folder, "x", {})
+    Registry(folder).save("x", {})
 
 
 def test_a_killed_writer_leaves_no_visible_version(folder: Path, tmp_path: Path) -> None:
-    kept = registry.save(folder, "whole", {})
+    kept = Registry(folder).save("whole", {})
     reached = tmp_path / "reached"
     writer = SPAWN.Process(target=_save_and_hang, args=(folder, reached))
     writer.start()
@@ -105,43 +110,43 @@ def test_a_killed_writer_leaves_no_visible_version(folder: Path, tmp_path: Path)
     os.kill(writer.pid or 0, signal.SIGKILL)
     writer.join()
     [left] = folder.glob(".aside-*")
-    assert registry.versions(folder) == [kept]
-    registry.prune(folder, 1)
+    assert Registry(folder).versions() == [kept]
+    Registry(folder).prune(1)
     assert left.exists()  # a young one may belong to a writer at work
     os.utime(left, (0, 0))
-    registry.prune(folder, 1)
+    Registry(folder).prune(1)
     assert not left.exists()
-    assert registry.load(folder, kept)[0] == "whole"
+    assert Registry(folder).load(kept)[0] == "whole"
 
 
 def test_a_failing_disk_leaves_the_earlier_versions(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = registry.save(folder, "whole", {})
+    kept = Registry(folder).save("whole", {})
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(joblib, "dump", full)
     with pytest.raises(StorageError, match="磁盘已满"):
-        registry.save(folder, "x", {})
+        Registry(folder).save("x", {})
     assert [p.name for p in folder.iterdir()] == [kept]
 
 
 def test_pruning_keeps_the_newest(folder: Path) -> None:
-    names = [registry.save(folder, i, {}) for i in range(4)]
-    registry.prune(folder, 9)
-    assert registry.versions(folder) == names
-    registry.prune(folder, 2)
+    names = [Registry(folder).save(i, {}) for i in range(4)]
+    Registry(folder).prune(9)
+    assert Registry(folder).versions() == names
+    Registry(folder).prune(2)
     assert sorted(p.name for p in folder.iterdir()) == names[2:]
-    registry.prune(folder, 0)
+    Registry(folder).prune(0)
     assert list(folder.iterdir()) == []
-    registry.prune(folder / "nowhere", 1)
+    Registry(folder / "nowhere").prune(1)
 
 
 def _save(folder: Path, start: float) -> None:
     time.sleep(max(0.0, start - time.time()))
-    registry.save(folder, "x", {})
+    Registry(folder).save("x", {})
 
 
 def test_writers_that_start_at_once_share_one_key(folder: Path) -> None:
@@ -151,9 +156,9 @@ def test_writers_that_start_at_once_share_one_key(folder: Path) -> None:
         writer.start()
     for writer in writers:
         writer.join(60)
-    assert len(registry.versions(folder)) == 3
-    for name in registry.versions(folder):
-        assert registry.load(folder, name)[0] == "x"
+    assert len(Registry(folder).versions()) == 3
+    for name in Registry(folder).versions():
+        assert Registry(folder).load(name)[0] == "x"
 
 
 def test_two_writers_of_the_same_microsecond_get_names_of_their_own(
@@ -167,5 +172,5 @@ def test_two_writers_of_the_same_microsecond_get_names_of_their_own(
             return cls(2026, 1, 1, 0, 0, 0, next(cls.ticks), tz)
 
     monkeypatch.setattr(registry, "datetime", Clock)
-    first, second = (registry.save(folder, "x", {}) for _ in range(2))
+    first, second = (Registry(folder).save("x", {}) for _ in range(2))
     assert (first[:22], second[:22]) == ("20260101T000000.000000", "20260101T000000.000001")

@@ -16,11 +16,14 @@ from zyz_match.domain import (
     Firm,
     Match,
     Product,
+    Receipt,
+    ReceiptItem,
     Shortlist,
     Standing,
     Town,
 )
 from zyz_match.errors import InputError, ProfileError
+from zyz_match.storage.shortlists import Asked, hash_of
 from zyz_match.storage.store import Store
 
 TOWN = Town(
@@ -236,20 +239,30 @@ def shortlist(*scores: float, **filters: object) -> Shortlist:
     return Shortlist(TOWN, matches, 7, 9, Filters(**filters), "model-1", "data-1")  # type: ignore[arg-type]
 
 
-def test_a_receipt_holds_who_was_shown_at_which_rank(store: Store) -> None:
+def test_a_receipt_holds_who_was_shown_at_which_rank_and_what_was_asked(store: Store) -> None:
     given = shortlist(9.5, 0.1 + 0.2, provinces=("山西省",), listed=False, capital_min=0.0)
-    receipt = store.keep_shortlist(given, by="张三", via="api")
-    record = store.shortlist_record(receipt)
-    assert record is not None
-    assert datetime.now(UTC) >= datetime.fromisoformat(record.pop("asked_at"))
-    assert record == {
-        "id": receipt, "town_id": "zezhou", "by": "张三", "via": "api", "model": "model-1",
-        "data": "data-1", "pool": 7, "total": 9,
-        "filters": {"provinces": ["山西省"], "listed": False, "capital_min": 0.0},
-        "items": [{"firm_id": "F1", "rank": 1, "score": 9.5},
-                  {"firm_id": "F2", "rank": 2, "score": 0.1 + 0.2}],
-    }  # fmt: skip
-    assert store.shortlist_record("L0") is None
+    asked = Asked(2, True, (0.1 + 0.7, "F9"), {"b", "a"})
+    receipt = store.receipt(store.keep_shortlist(given, asked, by="张三", via="api"))
+    assert receipt is not None
+    assert datetime.now(UTC) >= datetime.fromisoformat(receipt.asked_at)
+    expected = Receipt(
+        receipt.id, "zezhou", TOWN, receipt.asked_at, "张三", "api", given.filters, "model-1",
+        "data-1", 7, 9, 2, True, (0.1 + 0.7, "F9"), hash_of(["a", "b"]),
+        (ReceiptItem(1, "F1", 9.5), ReceiptItem(2, "F2", 0.1 + 0.2)),
+    )  # fmt: skip
+    assert receipt == expected
+    assert store.receipt("L0") is None
+
+
+def test_a_receipt_without_what_was_asked_says_so(store: Store) -> None:
+    receipt = store.receipt(store.keep_shortlist(shortlist(1.0)))
+    assert receipt is not None
+    assert (receipt.town, receipt.k, receipt.after, receipt.existing) == (None, None, None, "")
+
+
+def test_the_hash_of_firms_knows_no_order_and_no_seams() -> None:
+    assert hash_of(["a", "b"]) == hash_of({"b", "a"})
+    assert len({hash_of(x) for x in ([], [""], ["ab"], ["a", "b"], ["a"])}) >= 4
 
 
 def test_receipts_of_one_moment_have_ids_of_their_own(store: Store) -> None:

@@ -1,7 +1,6 @@
 """Commands about what is in the store: init, import, undo, batches."""
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ import typer
 
 from zyz_match.commands.lists import Json
 from zyz_match.commands.office import emit_json, existing_file, office, program
+from zyz_match.commands.row_imports import import_rows, masked, show_refused
 from zyz_match.console import Column, figures, note, say, show_pairs, show_table
 from zyz_match.errors import InputError
 
@@ -27,13 +27,10 @@ _MEANINGS = {
     "phone": "电话（另存，不进入评分）", "mail": "邮箱（另存，不进入评分）",
     "person": "联系人（另存，不进入评分）",
 }  # fmt: skip
-_CONTACTS = ("phone", "mail", "person")
-_PHONE_OR_MAIL = re.compile(
-    r"[\w.+-]+@[\w.-]+|(?<!\d)(?:\+?86[- ]?)?(?:1\d{10}|0\d{2,3}[- ]?\d{7,8})(?!\d)"
-)
 _TOWN_ONLY = {"products", "chain", "sector", "level", "regions", "exclude_regions", "anchors"}
 _HAPPENED = {"created": "新建", "updated": "更新", "unchanged": "未变"}
-_SHOWN_REJECTS = 5
+_KINDS = ("firms", "towns", "leads", "events")
+_KIND_NAMES = {"firms": "企业名单", "leads": "跟进记录", "events": "投资事件"}
 _PEEK = 1_000_000
 
 
@@ -63,10 +60,12 @@ def _counted(happened: Mapping[str, str]) -> str:
 
 
 def import_(
-    file: Annotated[
-        Path,
+    words: Annotated[
+        list[str],
         typer.Argument(
-            metavar="文件", help="企业名单（xlsx xls csv jsonl zip）或专业镇档案（yaml jsonl）。"
+            metavar="[firms|towns|leads|events] 文件",
+            help="企业名单、专业镇档案（yaml jsonl）、跟进记录 leads 或投资事件 events；"
+            "不写种类时自动区分前两种。",
         ),
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="只预览，不写入任何数据。")] = False,
@@ -80,9 +79,13 @@ def import_(
     towns: Annotated[bool, typer.Option("--towns", help="按专业镇档案读取。")] = False,
     as_json: Json = False,
 ) -> None:
-    """导入企业名单或专业镇档案：自动识别列，有问题的行另存并写明原因，可整批撤销。"""
+    """导入企业名单、专业镇档案、跟进记录或投资事件：有问题的行另存并写明原因，可整批撤销。"""
+    kind, file = _kind_and_file(words)
     existing_file(file)
-    if towns or looks_like_towns(file):
+    if kind in ("leads", "events"):
+        import_rows(kind, file, dry_run, yes, rejects, as_json)
+        return
+    if kind == "towns" or (not kind and (towns or looks_like_towns(file))):
         _import_towns(file, dry_run, as_json)
         return
     with office() as (service, meter):
@@ -93,6 +96,18 @@ def import_(
         emit_json(_import_json(report))
     else:
         _show_import(report, yes)
+
+
+def _kind_and_file(words: list[str]) -> tuple[str, Path]:
+    """The kind of the file, "" when it was not said, and its path."""
+    if len(words) == 1:
+        return "", Path(words[0])
+    kind, file, *more = words
+    if kind not in _KINDS:
+        raise InputError(f"“{kind}”不是可导入的种类；可用：{'、'.join(_KINDS)}。一次导入一个文件。")
+    if more:
+        raise InputError(f"一次导入一个文件，多出：{'、'.join(more)}。文件名有空格时用引号括起来。")
+    return kind, Path(file)
 
 
 def looks_like_towns(path: Path) -> bool:
@@ -160,7 +175,7 @@ def _show_import(report: "ImportReport", confirmed: bool) -> None:
         say(f"不认识的列（{len(file.unknown)} 个，不参与评分）：{'、'.join(file.unknown)}")
     for warning in file.warnings:
         say(f"注意：{warning}", "yellow")
-    _show_rejects(report)
+    show_refused(file.rejects, "原因", report.rejects_path)
     say()
     counts: list[tuple[str, object]] = [("读入", f"{file.rows:,} 行")]
     if batch is not None:
@@ -200,28 +215,6 @@ def _show_mapping(report: "ImportReport") -> None:
     show_table(columns, rows, title=f"{file.file_name}{f'（{where}）' if where else ''}")
 
 
-def masked(text: str, target: str | None) -> str:
-    """A sample without contacts: nothing of a contact column, no phone or mail of any other."""
-    if target in _CONTACTS:
-        return "（已隐去）"
-    return _PHONE_OR_MAIL.sub("***", text)
-
-
-def _show_rejects(report: "ImportReport") -> None:
-    rejects = report.file.rejects
-    if not len(rejects):
-        return
-    head = rejects.head(_SHOWN_REJECTS)
-    say()
-    show_table(
-        (Column("行号", right=True), Column("原因")),
-        [(r, masked(why, None)) for r, why in zip(head["行号"], head["原因"], strict=True)],
-        title=f"有问题的行（共 {len(rejects):,} 行，前 {len(head)} 行）",
-    )
-    if report.rejects_path is not None:
-        say(f"全部问题行和原因：{report.rejects_path}（改好后可直接再导入）", "yellow")
-
-
 def _contact_counts(report: "ImportReport") -> str:
     kinds = report.file.contacts["kind"].tolist()
     names = {"phone": "电话", "mail": "邮箱", "person": "联系人"}
@@ -233,7 +226,7 @@ def undo(
     batch: Annotated[str, typer.Argument(metavar="批次", help="批次编号，见 batches。")],
     as_json: Json = False,
 ) -> None:
-    """撤销一次导入：新增的企业删除，更新的企业恢复原样。"""
+    """撤销一次导入：新增的删除，更新的恢复原样。"""
     if not batch.strip():
         raise InputError("请给出批次编号，可用 batches 查看。")
     with office() as (service, meter):
@@ -244,8 +237,12 @@ def undo(
 
         emit_json(reports.as_json(done))
         return
-    say(f"批次 {batch.strip()} 已撤销：删除 {done.removed:,} 家，恢复原样 {done.restored:,} 家，"
-        f"因后来的导入也有而保留 {done.kept:,} 家。", "green")  # fmt: skip
+    if done.kind == "firms":
+        said = (f"删除 {done.removed:,} 家，恢复原样 {done.restored:,} 家，"
+                f"因后来的导入也有而保留 {done.kept:,} 家。")  # fmt: skip
+    else:
+        said = f"删除 {done.removed:,} 条，因另有来源或已被更正而保留 {done.kept:,} 条。"
+    say(f"批次 {batch.strip()} 已撤销：{said}", "green")
 
 
 def batches(as_json: Json = False) -> None:
@@ -263,6 +260,7 @@ def batches(as_json: Json = False) -> None:
     columns = (
         figures("批次"),
         Column("时间", whole=True),
+        Column("种类", whole=True),
         Column("文件"),
         figures("行数"),
         figures("新增"),
@@ -271,8 +269,8 @@ def batches(as_json: Json = False) -> None:
         Column("状态", whole=True),
     )
     rows = [
-        (b.batch_id, f"{b.created_at.astimezone():%Y-%m-%d %H:%M}", b.file_name, f"{b.rows:,}",
-         f"{b.created:,}", f"{b.updated:,}", f"{b.unchanged:,}",
+        (b.batch_id, f"{b.created_at.astimezone():%Y-%m-%d %H:%M}", _KIND_NAMES[b.kind],
+         b.file_name, f"{b.rows:,}", f"{b.created:,}", f"{b.updated:,}", f"{b.unchanged:,}",
          "已撤销" if b.undone_at else "有效")
         for b in found
     ]  # fmt: skip

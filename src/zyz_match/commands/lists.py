@@ -166,9 +166,10 @@ def show_shortlist(found: Shortlist) -> None:
 
 def show_matches(matches: Sequence[Match]) -> None:
     """Matches as a table; a narrow terminal gets the place below the name."""
-    from zyz_match.reports import place_of
+    from zyz_match.reports import place_of, stage_name
 
     narrow = out().width < NARROW
+    cared = any(m.care_stage for m in matches)
     columns = [
         figures("名次"),
         Column("企业"),
@@ -177,6 +178,7 @@ def show_matches(matches: Sequence[Match]) -> None:
         figures("适配"),
         figures("意愿"),
         figures("可信度"),
+        *([Column("跟进")] if cared else []),
         Column("理由"),
     ]
     shared = set.intersection(*(set(m.flags) for m in matches)) if len(matches) > 1 else set()
@@ -187,7 +189,8 @@ def show_matches(matches: Sequence[Match]) -> None:
         reason = "；".join((m.reason.rstrip("。"), *(f for f in m.flags if f not in shared)))
         rows.append(
             (m.rank, name, *([] if narrow else [place]), f"{m.score:.1f}", f"{m.fit:.1f}",
-             f"{m.propensity:.1f}", f"{m.confidence:.0%}", reason)
+             f"{m.propensity:.1f}", f"{m.confidence:.0%}",
+             *([f"{stage_name(m.care_stage)} {m.care_owner}".strip()] if cared else []), reason)
         )  # fmt: skip
     if rows:
         show_table(columns, rows)

@@ -30,6 +30,9 @@ def backtest(
     k: Annotated[
         int, typer.Option("-k", "--count", metavar="家数", help="每个专业镇排出几家。")
     ] = 100,
+    leads: Annotated[
+        bool, typer.Option("--leads", help="先用 leads.csv 重新训练，再排名单。")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """用一个文件夹里的数据回测：排出名单，与真实结果对照，并与常见基线比较。"""
@@ -39,7 +42,7 @@ def backtest(
 
         if not 1 <= k <= MAX_K:
             raise InputError(f"-k 应为 1 到 {MAX_K} 之间的整数，现为 {k}。")
-        report = Service.backtest(folder, out=outfile, k=k, progress=meter)
+        report = Service.backtest(folder, out=outfile, k=k, leads=leads, progress=meter)
     if outfile is not None:
         written(outfile, f"名单（{len(report.run):,} 行）")
     if as_json:
@@ -50,6 +53,8 @@ def backtest(
         emit_json(values | {"run_rows": len(report.run)})
         return
     say(f"专业镇 {report.towns} 个，其中有真实结果可对照的 {report.judged} 个。")
+    if report.verdict:
+        say(f"线索训练：{report.verdict}")
     if not report.rows:
         note("没有 truth.csv，只排出了名单，没有可对照的结果。", "yellow")
         return

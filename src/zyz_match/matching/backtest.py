@@ -2,16 +2,20 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from zyz_match.domain import Col, Town
+from zyz_match.domain import CLOSING_STAGES, Col, Stage, Town
 from zyz_match.matching.baselines import baselines
 from zyz_match.matching.index import Index, top_k
 from zyz_match.matching.metrics import Interval, Scored, bootstrap, score_run
 from zyz_match.matching.model import Model
 from zyz_match.matching.pool import candidates
 from zyz_match.matching.ranking import MODEL
+
+if TYPE_CHECKING:
+    from zyz_match.matching.training import Retrained
 
 OURS = "zyz-match"
 RunRow = tuple[str, str, int, float]  # town id, firm id, rank, score
@@ -36,6 +40,7 @@ class BacktestReport:
     towns: int
     judged: int
     rows: list[Row]
+    verdict: str = ""  # Chinese: what the leads changed, "" without leads
 
 
 def backtest(
@@ -46,19 +51,42 @@ def backtest(
     truth: Mapping[str, Mapping[str, float]],
     *,
     k: int = 100,
-    model: Model = MODEL,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    rounds: pd.DataFrame | None = None,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> BacktestReport:
     """Fit on the firms, rank all towns (those with a truth where there is one), compare.
 
-    `existing` (town_id, firm_id) are firms in a town already: never on its list.
+    `existing` (town_id, firm_id) are firms in a town already: never on its list. With `rounds` of
+    leads (see `rounds_of`) the prior is retrained first, and the model that wins ranks.
     """
     asked = [t for t in towns if t.id in truth] if truth else list(towns)
     index = Index().fit(frame, events)
     present = by_town(existing)
-    run = rank_all(index, asked, present, k=k, model=model, progress=progress)
+    found = None if rounds is None else _retrained(index, towns, rounds, progress)
+    model = found.model if found is not None and found.promote else MODEL
+    run = rank_all(
+        index, asked, present, k=k, model=model, progress=lambda d, n: progress("回测", d, n)
+    )
     rows = _rows(index, asked, events, present, truth, run, k) if truth else []
-    return BacktestReport(run, len(asked), len(truth), rows)
+    return BacktestReport(run, len(asked), len(truth), rows, found.verdict if found else "")
+
+
+def _retrained(
+    index: Index,
+    towns: Sequence[Town],
+    rounds: pd.DataFrame,
+    progress: Callable[[str, int, int], None],
+) -> "Retrained":
+    from zyz_match.matching.training import retrain  # loads what only learning needs
+
+    return retrain(index, towns, rounds, MODEL, progress=progress)
+
+
+def rounds_of(leads: pd.DataFrame) -> pd.DataFrame:
+    """Leads of a file (town_id, firm_id, date, outcome), each a round that began and ended then."""
+    outcome = leads["outcome"]
+    best = outcome.where(~outcome.isin([s.value for s in CLOSING_STAGES]), Stage.RECOMMENDED.value)
+    return leads.assign(closed=leads["date"], stage=outcome, best=best)
 
 
 def by_town(existing: pd.DataFrame) -> dict[str, set[str]]:

@@ -47,9 +47,11 @@ class EventFeatures:
     def _shared(self, targets: Ints) -> Ints:
         """The target of a firm's first event with it; -1 when no other firm ever had it."""
         first = ~pd.DataFrame({"target": targets, "row": self.rows}).duplicated().to_numpy()
-        first &= targets >= 0
-        firms = np.bincount(targets[first], minlength=int(targets.max(initial=-1)) + 1)
-        return np.where(first & (firms[targets] > 1), targets, -1)
+        at = np.flatnonzero(first & (targets >= 0))
+        shared = np.full(len(targets), -1)
+        kept = at[np.bincount(targets[at])[targets[at]] > 1]
+        shared[kept] = targets[kept]
+        return shared
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("present", "_last")}
@@ -218,7 +220,7 @@ def _known(numbers: Mapping[str, int], words: Sequence[str]) -> list[int]:
 
 def days_of(dates: pd.Series) -> Ints:
     """Days since 1970-01-01 of a datetime column."""
-    return np.asarray(dates.to_numpy().astype("datetime64[D]").astype(np.int64))
+    return np.asarray(dates.to_numpy().astype("datetime64[D]").astype("int64"), dtype=np.int64)
 
 
 def _labels(values: pd.Series) -> tuple[dict[str, int], Ints]:

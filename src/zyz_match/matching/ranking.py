@@ -92,6 +92,7 @@ def _matches(
             segment=found.segment,
             flags=_flags(firm),
             contributions=found.contributions,
+            chance=scores.chance(row),
         )
         for row, firm, found in zip(rows, firms, explainer.explain(rows, firms), strict=True)
     )

@@ -16,6 +16,7 @@ Contact = Literal["phone", "mail", "person"]
 Target = Col | Contact | None
 
 ROW_NUMBER, REASON = "行号", "原因"  # the first two columns of a rejects file
+REFUSED = "退回原因"  # the second one where 原因 is a column of the file itself
 NOT_MATCHED = "未匹配到相关企业"
 
 
@@ -132,7 +133,7 @@ IGNORED: tuple[str, ...] = _aliases(
     "天眼评分 "
     "企查查行业门类 企查查行业大类 企查查行业中类 企查查行业小类 企业简介 公司简介 通信地址邮编 "
     "注册地址邮编 division standing 企业编号 经营异常 曾用英文名 公司简称 企业简称 "
-    "营业期限至 更新时间 关联标准目录"
+    "营业期限至 更新时间 关联标准目录 退回原因 跟进阶段 跟进人 跟进情况"
 )
 """Headers we know and have no use for: kept aside without a word."""
 

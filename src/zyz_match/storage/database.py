@@ -27,6 +27,7 @@ class Database:
         self._engine = engine
         self._readers = engine.execution_options(**_snapshot(url))
         self._writers = engine.execution_options(zyz_write=True)
+        self._rows = engine.execution_options(zyz_rows=True)
 
     @classmethod
     def open(cls, text: str) -> Self:
@@ -56,6 +57,12 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """All or nothing, one writer at a time."""
         with faults.translated(self.url), self._writers.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write_rows(self) -> Iterator[Connection]:
+        """All or nothing for a few rows: on PostgreSQL it waits for these rows, not for imports."""
+        with faults.translated(self.url), self._rows.begin() as connection:
             yield connection
 
     def _migrate(self) -> None:
@@ -135,7 +142,8 @@ def _sqlite(url: URL) -> Engine:
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        write = connection.get_execution_options().get("zyz_write")
+        options = connection.get_execution_options()
+        write = options.get("zyz_write") or options.get("zyz_rows")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine

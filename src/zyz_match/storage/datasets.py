@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from zyz_match import profiles
-from zyz_match.domain import Town
+from zyz_match.domain import Stage, Town
 from zyz_match.errors import FileError
 from zyz_match.outputs import write_bytes
 from zyz_match.storage.cells import shown
@@ -24,11 +24,7 @@ from zyz_match.storage.sheets import open_book
 from zyz_match.storage.values import BadValue, is_missing, parse_date, parse_number
 from zyz_match.text import tidy
 
-OUTCOMES: tuple[str, ...] = (
-    "recommended", "contacted", "visited", "negotiating", "signed", "landed", "no_interest",
-    "unfit",
-    "lost",
-)  # fmt: skip
+OUTCOMES: tuple[str, ...] = tuple(s.value for s in Stage)
 RUN_COLUMNS = ("town_id", "firm_id", "rank", "score")
 _SUFFIXES = (".csv", ".tsv", ".xlsx", ".xls", ".jsonl", ".zip")
 

@@ -1,5 +1,6 @@
 """Reading firms: one, some, a page, or the whole table."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sqlalchemy.engine import Connection
 from zyz_match.domain import NUMBER_COLUMNS, Col, Firm
 from zyz_match.firms import firm_from_row
 from zyz_match.storage import rows
+from zyz_match.storage.identity import chunks
 from zyz_match.storage.tables import firm as table
 from zyz_match.text import name_key
 
@@ -77,6 +79,15 @@ def page(connection: Connection, after: str | None, limit: int) -> list[Firm]:
 def count(connection: Connection) -> int:
     """How many firms there are."""
     return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
+
+
+def names(connection: Connection, firm_ids: Collection[str]) -> dict[str, str]:
+    """The names of firms by id; a firm that is gone has none."""
+    found: dict[str, str] = {}
+    for part in chunks(firm_ids):
+        query = sa.select(table.c.firm_id, table.c.name).where(table.c.firm_id.in_(part))
+        found |= {str(i): str(name) for i, name in connection.execute(query)}
+    return found
 
 
 def whole_table(connection: Connection) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from zyz_match.storage.rows import Record
 from zyz_match.storage.tables import batch, firm, firm_before
 
 Tick = Callable[[int, int], None]
+FIRMS = "firms"  # the kind of a batch; the others are those of `row_files.Kind`
 _FIRM_COLUMNS = [firm.c[c] for c in rows.COLUMNS]
 
 
@@ -33,11 +34,12 @@ class BatchResult:
 
 @dataclass(frozen=True, slots=True)
 class UndoResult:
-    """What taking a batch back did; kept firms were in a later file too."""
+    """What taking a batch back did; what was kept, another file or a person spoke of too."""
 
     removed: int
     restored: int
     kept: int
+    kind: str = FIRMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Batch:
     unchanged: int
     created_at: datetime
     undone_at: datetime | None
+    kind: str = FIRMS
 
 
 # in ----------------------------------------------------------------------------------------
@@ -66,9 +69,9 @@ def import_firms(
     tick: Tick,
 ) -> BatchResult:
     """Store a checked frame as one batch; `file` is its name and hash."""
-    if (earlier := _in_force(connection, file[1])) is not None:
+    if (earlier := in_force(connection, file[1], FIRMS)) is not None:
         return earlier
-    batch_id = _begin(connection, *file, len(frame))
+    batch_id = begin(connection, *file, len(frame), FIRMS)
     positions, firms = _targets(connection, frame)
     done = {"created": 0, "updated": 0, "unchanged": 0}
     stored = 0
@@ -80,15 +83,17 @@ def import_firms(
         stored += len(order)
         tick(stored, len(frame))
     people.add(connection, batch_id, contacts, _translation(frame, positions))
-    connection.execute(sa.update(batch).where(batch.c.id == batch_id).values(done))
+    note_counts(connection, batch_id, done)
     if done["created"] or done["updated"]:
         stamps.renew(connection, stamps.FIRMS)
     return BatchResult(str(batch_id), done["created"], done["updated"], done["unchanged"])
 
 
-def _in_force(connection: Connection, file_hash: str) -> BatchResult | None:
+def in_force(connection: Connection, file_hash: str, kind: str) -> BatchResult | None:
     """The batch that already brought this file, unless it was undone."""
-    query = sa.select(batch).where(batch.c.file_hash == file_hash, batch.c.undone_at.is_(None))
+    query = sa.select(batch).where(
+        batch.c.file_hash == file_hash, batch.c.kind == kind, batch.c.undone_at.is_(None)
+    )
     found = connection.execute(query.order_by(batch.c.id.desc())).mappings().first()
     if found is None:
         return None
@@ -96,10 +101,16 @@ def _in_force(connection: Connection, file_hash: str) -> BatchResult | None:
     return BatchResult(str(found["id"]), *counts, repeated=True)
 
 
-def _begin(connection: Connection, file_name: str, file_hash: str, count: int) -> int:
-    values = {"file_name": file_name, "file_hash": file_hash, "rows": count}
+def begin(connection: Connection, file_name: str, file_hash: str, count: int, kind: str) -> int:
+    """A new batch; its number."""
+    values = {"file_name": file_name, "file_hash": file_hash, "rows": count, "kind": kind}
     statement = sa.insert(batch).values(values | {"created_at": rows.utc_now()})
     return int(connection.execute(statement.returning(batch.c.id)).scalar_one())
+
+
+def note_counts(connection: Connection, batch_id: int, counts: dict[str, int]) -> None:
+    """Write down what a batch did."""
+    connection.execute(sa.update(batch).where(batch.c.id == batch_id).values(counts))
 
 
 def _targets(
@@ -198,11 +209,7 @@ def undo(connection: Connection, batch_id: str) -> UndoResult:
     Those are kept, and go when the later batch is undone too. Raises NotFoundError for no such
     batch, InputError when it was undone before.
     """
-    found = _batch(connection, batch_id)
-    number, moment = found["id"], rows.utc_now()
-    if found["undone_at"] is not None:
-        raise InputError(f"批次 {number}（{found['file_name']}）已于 {found['undone_at']} 撤销过。")
-    connection.execute(sa.update(batch).where(batch.c.id == number).values(undone_at=moment))
+    number, moment = mark_undone(connection, batch_id)
     people.remove(connection, number)
     kept = _kept(connection, number)
     pending = sa.select(firm_before.c.batch_id).distinct().join(batch)
@@ -232,7 +239,18 @@ def _take_back(connection: Connection, number: int, moment: str) -> tuple[int, i
     return len(created), len(updated)
 
 
-def _batch(connection: Connection, batch_id: str) -> RowMapping:
+def mark_undone(connection: Connection, batch_id: str) -> tuple[int, str]:
+    """Note that a batch is taken back now: its number and the moment."""
+    found, moment = find(connection, batch_id), rows.utc_now()
+    number = int(found["id"])
+    if found["undone_at"] is not None:
+        raise InputError(f"批次 {number}（{found['file_name']}）已于 {found['undone_at']} 撤销过。")
+    connection.execute(sa.update(batch).where(batch.c.id == number).values(undone_at=moment))
+    return number, moment
+
+
+def find(connection: Connection, batch_id: str) -> RowMapping:
+    """The batch of this number; NotFoundError with the newest ones when there is none."""
     number = int(batch_id) if batch_id.isascii() and batch_id.isdecimal() else 0
     found = None
     if 0 < number < 2**31:
@@ -271,5 +289,5 @@ def _as_batch(row: RowMapping) -> Batch:
     return Batch(
         str(row["id"]), row["file_name"], row["file_hash"], row["rows"], row["created"],
         row["updated"], row["unchanged"], datetime.fromisoformat(row["created_at"]),
-        datetime.fromisoformat(undone) if undone else None,
+        datetime.fromisoformat(undone) if undone else None, row["kind"],
     )  # fmt: skip

@@ -59,10 +59,16 @@ def existing_in(connection: Connection, town_id: str) -> set[str]:
 
 def add_events(connection: Connection, frame: pd.DataFrame) -> int:
     """Keep events; the same event again is not kept twice. How many were new."""
-    return _add_missing(connection, event, _event_rows(frame))
+    values = event_rows(frame)
+    added = _add_missing(connection, event, values)
+    for part in chunks(v["key"] for v in values):  # no undo of a file may take them away now
+        mark = sa.update(event).where(event.c.key.in_(part), event.c.by_hand == 0)
+        connection.execute(mark.values(by_hand=1))
+    return added
 
 
-def _event_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def event_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Events as rows of the table; `key` tells one content from another."""
     columns = _event_columns(frame)
     names = list(columns)
     made = []

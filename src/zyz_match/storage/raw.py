@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from zyz_match.errors import FileError
-from zyz_match.storage.columns import REASON, ROW_NUMBER, header_key
+from zyz_match.storage.columns import REASON, REFUSED, ROW_NUMBER, header_key
 from zyz_match.storage.sheets import Sheet
 
 _BATCH = 4_096
@@ -50,7 +50,7 @@ def load(
     headers, repeated = read_header(sheet, index)
     rows = enumerate(sheet.rows(), start=sheet.first)
     _, header = next(islice(rows, index, None))
-    ours = header_key(headers[0]) == ROW_NUMBER and REASON in headers[:2]
+    ours = header_key(headers[0]) == ROW_NUMBER and headers[1:2] in ((REASON,), (REFUSED,))
     columns: tuple[list[str], ...] = tuple([] for _ in headers)
     samples: list[tuple[str, ...]] = []
     numbers: list[int] = []

@@ -15,6 +15,7 @@ from zyz_match.storage.columns import ColumnMapping, Field, find_field, is_ignor
 from zyz_match.storage.draft import check, frame_of
 from zyz_match.storage.raw import RawTable, load, read_header
 from zyz_match.storage.rejects import write_rejects
+from zyz_match.storage.row_files import lacking_columns
 from zyz_match.storage.sheets import Sheet, best_sheet, open_book
 
 __all__ = ["ColumnMapping", "FirmFile", "read_firms", "write_rejects"]
@@ -86,6 +87,11 @@ def _check_header(sheet: Sheet, header_index: int, name: str) -> None:
     if not any(c.strip() for row in head for c in row):
         raise FileError(f"“{name}”是空表，没有任何内容。请重新导出。")
     header = head[header_index]
+    if not lacking_columns(header, "leads"):
+        raise FileError(
+            f"“{name}”像是跟进记录（有专业镇、日期和结果列），请用 zyz-match import leads 导入。"
+            "确是企业名单的话，请先删去“专业镇”列。"
+        )
     if any(f.target in _KEY_COLUMNS for f in map(find_field, header) if f):
         return
     seen = "、".join(dict.fromkeys(c.strip()[:20] for c in header if c.strip())) or "（空）"

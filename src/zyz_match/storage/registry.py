@@ -1,7 +1,8 @@
 """Fitted artifacts on disk: written aside and renamed, signed, checked before they are parsed.
 
-A folder holds one folder a version: `VERSION/{model.joblib, manifest.json, manifest.sig}`, VERSION
-being UTC time + five digits of the sha256. Knows no mathematics.
+A folder holds one folder a version: `VERSION/{model.joblib, manifest.json, manifest.sig}` and,
+where the caller gives one, `card.json`; VERSION being UTC time + five digits of the sha256. Knows
+no mathematics.
 """
 
 import contextlib
@@ -13,7 +14,8 @@ import platform
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -22,15 +24,16 @@ from typing import Any
 
 import joblib
 
-from zyz_match.errors import StorageError
+from zyz_match.errors import ArtifactError
 from zyz_match.outputs import storage_error
+from zyz_match.storage.unpickling import load_allowed
 
-FORMAT = 1
-MODEL, MANIFEST, SIGNATURE, KEY = "model.joblib", "manifest.json", "manifest.sig", "registry.key"
-_LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "numba", "joblib", "zyz-match")
+FORMAT = 2
+MODEL, CARD, KEY = "model.joblib", "card.json", "registry.key"
+MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "numba", "joblib", "zyz-match")
 _ASIDE = ".aside-"
 _STALE_SECONDS = 3600.0  # an aside folder older than this belongs to a killed writer
-_CURE = "删除该文件夹后重新运行，系统会自动重新计算"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,40 +45,189 @@ class Manifest:
     created_at: str  # RFC 3339, UTC
     libraries: Mapping[str, str]
     about: Mapping[str, Any] = field(default_factory=dict)  # the caller's entries
+    card: str = ""  # sha256 of card.json, "" when there is none
 
 
 def libraries() -> dict[str, str]:
-    """Versions of everything that a fitted artifact depends on."""
+    """Versions of everything that a fitted artifact may depend on."""
     found = {"python": ".".join(platform.python_version_tuple()[:2])}
-    for name in _LIBRARIES:
+    for name in LIBRARIES:
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
 
 
-def save(folder: Path, model: object, about: Mapping[str, Any]) -> str:
-    """Keep an artifact as a new version; its name. Nothing is seen of it before it is whole.
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A folder of artifacts of one kind, what may be in them, and what to do about a bad one.
 
-    Raises StorageError when the disk refuses; earlier versions are left as they are.
+    `allowed` are the classes that may be loaded, see `load_allowed`; `depends` the libraries that
+    must be of the same release (2.3 of 2.3.1) as those that wrote an artifact.
     """
-    now = datetime.now(UTC)
-    aside = folder / f"{_ASIDE}{secrets.token_hex(8)}"
-    try:
-        aside.mkdir(parents=True)
+
+    folder: Path
+    allowed: Collection[str] = ()
+    depends: Collection[str] = LIBRARIES
+    cure: str = "删除该文件夹后重新运行，系统会自动重新计算"
+
+    def save(
+        self, model: object, about: Mapping[str, Any], card: Mapping[str, Any] | None = None
+    ) -> str:
+        """Keep an artifact as a new version; its name. Nothing is seen of it before it is whole.
+
+        Raises StorageError when the disk refuses; earlier versions are left as they are.
+        """
+        aside = self.folder / f"{_ASIDE}{secrets.token_hex(8)}"
+        try:
+            aside.mkdir(parents=True)
+            digest = self._write(aside, model, about, card)
+            for path in (*sorted(aside.iterdir()), aside):
+                _sync(path)
+            return _publish(aside, digest)
+        except OSError as error:
+            raise storage_error(error, self.folder) from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def _write(
+        self, aside: Path, model: object, about: Mapping[str, Any], card: Mapping[str, Any] | None
+    ) -> str:
         joblib.dump(model, aside / MODEL)  # uncompressed, so that its arrays can be mapped
-        digest = _sha256(aside / MODEL)
-        manifest = Manifest(FORMAT, digest, now.isoformat(), libraries(), dict(about))
-        content = json.dumps(_plain(manifest), ensure_ascii=False, indent=1).encode()
+        digest, said = _sha256(aside / MODEL), ""
+        if card is not None:
+            (aside / CARD).write_bytes(_json(card))
+            said = _sha256(aside / CARD)
+        now = datetime.now(UTC).isoformat()
+        manifest = Manifest(FORMAT, digest, now, libraries(), dict(about), said)
+        content = _json({name: getattr(manifest, name) for name in Manifest.__slots__})
         (aside / MANIFEST).write_bytes(content)
-        (aside / SIGNATURE).write_text(_sign(folder, content), encoding="ascii")
-        for name in (MODEL, MANIFEST, SIGNATURE, "."):
-            _sync(aside / name)
-        name = _publish(aside, digest)
-    except OSError as error:
-        raise storage_error(error, folder) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return name
+        (aside / SIGNATURE).write_text(self._sign(content), encoding="ascii")
+        return digest
+
+    def load(self, name: str, about: Mapping[str, Any] | None = None) -> tuple[Any, Manifest]:
+        """An artifact and its manifest, verified before a byte of it is parsed.
+
+        Raises ArtifactError for a damaged, unsigned or foreign artifact, one of other libraries or
+        one whose entries are not these; the message says the cure.
+        """
+        manifest, path = self.manifest(name), self.folder / name / MODEL
+        self._check_libraries(name, manifest)
+        if not (about or {}).items() <= manifest.about.items():
+            raise self._refusal(name, "是按另一套特征算出的，不能用于现在的程序")
+        with self._explained(path):
+            if _sha256(path) != manifest.sha256:
+                raise self._refusal(name, f"的文件 {MODEL} 与清单不符，可能已损坏")
+            try:
+                return load_allowed(path, self.allowed), manifest
+            except OSError:
+                raise
+            except Exception as error:  # its classes were moved or changed, or never allowed
+                raise self._refusal(
+                    name, f"由另一版本的程序写成，或混入了不该有的内容，已拒绝读取（{error}）"
+                ) from error
+
+    def card(self, name: str) -> dict[str, Any]:
+        """The card of a version, verified; {} for a version without one."""
+        manifest, path = self.manifest(name), self.folder / name / CARD
+        if not manifest.card:
+            return {}
+        with self._explained(path):
+            content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != manifest.card:
+            raise self._refusal(name, f"的文件 {CARD} 与清单不符，可能已损坏")
+        found: dict[str, Any] = json.loads(content)
+        return found
+
+    def manifest(self, name: str) -> Manifest:
+        """The signed manifest of a version; ArtifactError when missing, changed or unknown."""
+        place = self.folder / name
+        try:
+            content = (place / MANIFEST).read_bytes()
+            signature = (place / SIGNATURE).read_text(encoding="ascii")
+        except (OSError, ValueError) as error:
+            raise self._refusal(name, "的清单缺失或不可读") from error
+        if not hmac.compare_digest(signature, self._sign(content)):
+            raise self._refusal(name, "的签名不符，可能被改动或来自别处")
+        entries = json.loads(content)
+        self._check_format(name, entries.get("format"))
+        return Manifest(**entries)
+
+    def _check_format(self, name: str, found: object) -> None:
+        if found == FORMAT:
+            return
+        if isinstance(found, int) and found > FORMAT:
+            raise self._refusal(
+                name, f"由更新版本的程序写成（格式 {found}，本程序为 {FORMAT}），请升级 zyz-match"
+            )
+        raise self._refusal(name, f"的格式（{found}）较旧，本程序（格式 {FORMAT}）已不读取")
+
+    def _check_libraries(self, name: str, manifest: Manifest) -> None:
+        ours = libraries()
+        for library in sorted(self.depends):
+            theirs, mine = manifest.libraries.get(library, ""), ours.get(library, "")
+            if _release(theirs) != _release(mine):
+                raise self._refusal(
+                    name, f"由另一版本的程序库写成（{library} {theirs}，现为 {mine}），本程序不读取"
+                )
+
+    def latest(self, about: Mapping[str, Any]) -> str | None:
+        """The newest readable version whose manifest holds these entries; None when none does."""
+        for name in reversed(self.versions()):
+            with contextlib.suppress(ArtifactError):
+                manifest = self.manifest(name)
+                self._check_libraries(name, manifest)
+                if about.items() <= manifest.about.items():
+                    return name
+        return None
+
+    def versions(self) -> list[str]:
+        """All whole versions, oldest first."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(
+            p.name for p in self.folder.iterdir() if p.name[0] != "." and (p / MANIFEST).is_file()
+        )
+
+    def prune(self, keep: int) -> None:
+        """Remove all but the newest `keep` versions, and what writers killed long ago left."""
+        found = self.versions()
+        self._remove(found[: max(0, len(found) - keep)])
+        self.sweep(older_than=_STALE_SECONDS)
+
+    def collect(self, keep: Collection[str]) -> list[str]:
+        """Remove every version but those to keep; the names of the removed."""
+        gone = [name for name in self.versions() if name not in keep]
+        self._remove(gone)
+        return gone
+
+    def sweep(self, *, older_than: float = 0.0) -> None:
+        """Remove what killed writers left behind; without an age, nobody may be writing now."""
+        for left in (*self.folder.glob(f"{_ASIDE}*"), *self.folder.parent.glob(f"{KEY}{_ASIDE}*")):
+            with contextlib.suppress(OSError):
+                if time.time() - left.stat().st_mtime >= older_than:
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+    def _remove(self, names: Collection[str]) -> None:
+        for name in names:
+            gone = self.folder / f"{_ASIDE}{secrets.token_hex(8)}"
+            with contextlib.suppress(OSError):  # out of sight first: no version is ever half there
+                (self.folder / name).rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+
+    def _refusal(self, name: str, why: str) -> ArtifactError:
+        return ArtifactError(f"“{self.folder / name}”{why}；{self.cure}。")
+
+    @contextmanager
+    def _explained(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise self._refusal(path.parent.name, f"缺少文件 {path.name}") from error
+        except OSError as error:
+            raise storage_error(error, path) from error
+
+    def _sign(self, content: bytes) -> str:
+        return hmac.new(_key(self.folder.parent / KEY), content, "sha256").hexdigest()
 
 
 def _publish(aside: Path, digest: str) -> str:
@@ -92,77 +244,12 @@ def _publish(aside: Path, digest: str) -> str:
         return name
 
 
-def load(folder: Path, name: str) -> tuple[Any, Manifest]:
-    """An artifact and its manifest, verified before a byte of it is parsed.
-
-    Raises StorageError for a damaged, unsigned or foreign artifact, or one that other library
-    versions wrote; the message says the cure.
-    """
-    manifest = read_manifest(folder, name)
-    path = folder / name / MODEL
-    if manifest.libraries != libraries():
-        raise StorageError(f"模型“{path.parent}”由另一套程序库写成，本程序不读取；{_CURE}。")
-    try:
-        if _sha256(path) != manifest.sha256:
-            raise StorageError(f"模型文件“{path}”与清单不符，可能已损坏；{_CURE}。")
-        return joblib.load(path, mmap_mode="r"), manifest
-    except OSError as error:
-        raise storage_error(error, path) from error
-    except (AttributeError, ImportError, TypeError) as error:  # its classes were moved or changed
-        raise StorageError(
-            f"模型“{path.parent}”由另一版本的程序写成，已读不出；{_CURE}。"
-        ) from error
+def _release(number: str) -> str:
+    return ".".join(number.split(".")[:2])
 
 
-def read_manifest(folder: Path, name: str) -> Manifest:
-    """The signed manifest of a version; StorageError when it is missing, changed or unknown."""
-    place = folder / name
-    try:
-        content = (place / MANIFEST).read_bytes()
-        signature = (place / SIGNATURE).read_text(encoding="ascii")
-    except (OSError, ValueError) as error:
-        raise StorageError(f"模型“{place}”的清单缺失或不可读；{_CURE}。") from error
-    if not hmac.compare_digest(signature, _sign(folder, content)):
-        raise StorageError(f"模型“{place}”的签名不符，可能被改动或来自别处；{_CURE}。")
-    entries = json.loads(content)
-    if entries.get("format") != FORMAT:
-        raise StorageError(f"模型“{place}”的格式（{entries.get('format')}）本程序不认识；{_CURE}。")
-    return Manifest(**entries)
-
-
-def latest(folder: Path, about: Mapping[str, Any]) -> str | None:
-    """The newest version of these libraries whose manifest holds these entries; None if none."""
-    for name in reversed(versions(folder)):
-        with contextlib.suppress(StorageError):
-            manifest = read_manifest(folder, name)
-            if manifest.libraries == libraries() and about.items() <= manifest.about.items():
-                return name
-    return None
-
-
-def versions(folder: Path) -> list[str]:
-    """All whole versions, oldest first."""
-    if not folder.is_dir():
-        return []
-    return sorted(p.name for p in folder.iterdir() if (p / MANIFEST).is_file() and p.name[0] != ".")
-
-
-def prune(folder: Path, keep: int) -> None:
-    """Remove all but the newest `keep` versions, and what killed writers left behind."""
-    found = versions(folder)
-    for name in found[: max(0, len(found) - keep)]:
-        gone = folder / f"{_ASIDE}{secrets.token_hex(8)}"
-        with contextlib.suppress(OSError):  # out of sight first: no version is ever half there
-            (folder / name).rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
-    for left in folder.glob(f"{_ASIDE}*"):
-        with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
-
-
-def _plain(manifest: Manifest) -> dict[str, Any]:
-    return {name: getattr(manifest, name) for name in Manifest.__slots__}
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1).encode()
 
 
 def _sha256(path: Path) -> str:
@@ -170,13 +257,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _sign(folder: Path, content: bytes) -> str:
-    return hmac.new(_key(folder), content, "sha256").hexdigest()
-
-
-def _key(folder: Path) -> bytes:
+def _key(path: Path) -> bytes:
     """The signing key beside the folder, made on first use and readable by its owner only."""
-    path = folder.parent / KEY
     try:
         if not path.exists():
             _make_key(path)
@@ -195,7 +277,7 @@ def _make_key(path: Path) -> None:
             stream.write(secrets.token_hex(32).encode())
             stream.flush()
             os.fsync(stream.fileno())
-        with contextlib.suppress(FileExistsError):
+        with contextlib.suppress(FileExistsError, FileNotFoundError):  # swept up, when it is late
             os.link(aside, path)
     finally:
         aside.unlink(missing_ok=True)

@@ -281,15 +281,19 @@ def _json_cell(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def best_sheet(book: Book) -> tuple[Sheet, int]:
+def best_sheet(
+    book: Book, score: Callable[[Sequence[str]], float] = score_header
+) -> tuple[Sheet, int]:
     """The sheet whose first ten rows hold the best header, and that row's index."""
-    scored = [(*_best_row(s.head()), not s.hidden, -i) for i, s in enumerate(book.sheets)]
+    scored = [(*_best_row(s.head(), score), not s.hidden, -i) for i, s in enumerate(book.sheets)]
     if not scored:
         raise FileError(f"“{book.name}”里没有工作表。请重新导出。")
     best = max(range(len(scored)), key=lambda i: (scored[i][0], *scored[i][2:]))
     return book.sheets[best], scored[best][1]
 
 
-def _best_row(rows: Sequence[Sequence[str]]) -> tuple[float, int]:
-    scores = [score_header(r) for r in rows] or [0.0]
+def _best_row(
+    rows: Sequence[Sequence[str]], score: Callable[[Sequence[str]], float]
+) -> tuple[float, int]:
+    scores = [score(r) for r in rows] or [0.0]
     return max(scores), scores.index(max(scores))

@@ -1,22 +1,37 @@
 """Receipts: which firm was shown to whom, at which rank, by which model."""
 
+import hashlib
 import json
 import secrets
-from dataclasses import asdict
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from zyz_match.domain import Shortlist
+from zyz_match.domain import Filters, Receipt, ReceiptItem, Shortlist, Town
 from zyz_match.errors import InputError
-from zyz_match.storage import rows
+from zyz_match.profiles import town_from
+from zyz_match.storage import rows, towns
 from zyz_match.storage.tables import shortlist as table
 from zyz_match.storage.tables import shortlist_item as item
 
 
-def keep(connection: Connection, shortlist: Shortlist, by: str, via: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked for, apart from town and filters; with it a list can be made again."""
+
+    k: int
+    diversify: bool = False
+    after: tuple[float, str] | None = None
+    existing: Collection[str] = ()  # firms that were in the town
+
+
+def keep(
+    connection: Connection, shortlist: Shortlist, asked: Asked | None, by: str, via: str
+) -> str:
     """Store what a list was made from and its items; the id of the receipt."""
     receipt = _new_id(connection)
     values = {
@@ -30,11 +45,27 @@ def keep(connection: Connection, shortlist: Shortlist, by: str, via: str) -> str
         "data": rows.clean(shortlist.data, "数据版本"),
         "pool": shortlist.pool,
         "total": shortlist.total,
-    }
+    } | (_inputs(shortlist.town, asked) if asked else {})
     connection.execute(sa.insert(table).values(values))
     if items := _items(shortlist, receipt):
         connection.execute(sa.insert(item), items)
     return receipt
+
+
+def _inputs(town: Town, asked: Asked) -> dict[str, Any]:
+    return {
+        "k": asked.k,
+        "diversify": int(asked.diversify),
+        "after": json.dumps(asked.after, ensure_ascii=False) if asked.after else "",
+        "profile": towns.to_json(town),
+        "existing": hash_of(asked.existing),
+    }
+
+
+def hash_of(firm_ids: Collection[str]) -> str:
+    """The same 32 hex digits for the same firms, in whatever order."""
+    content = "\x1f".join(sorted(firm_ids))
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
 
 def _new_id(connection: Connection) -> str:
@@ -67,13 +98,36 @@ def _items(shortlist: Shortlist, receipt: str) -> list[dict[str, Any]]:
     return items
 
 
-def get(connection: Connection, receipt: str) -> dict[str, Any] | None:
+def get(connection: Connection, receipt: str) -> Receipt | None:
     """A receipt with its items by rank; None when there is no such receipt."""
     query = sa.select(table).where(table.c.id == receipt)
     found = connection.execute(query).mappings().first()
     if found is None:
         return None
-    columns = sa.select(item.c.firm_id, item.c.rank, item.c.score)
+    columns = sa.select(item.c.rank, item.c.firm_id, item.c.score)
     items = connection.execute(columns.where(item.c.shortlist_id == receipt).order_by(item.c.rank))
-    record = dict(found) | {"filters": json.loads(found["filters"])}
-    return record | {"items": [dict(i) for i in items.mappings()]}
+    after = json.loads(found["after"]) if found["after"] else None
+    return Receipt(
+        id=receipt,
+        town_id=found["town_id"],
+        town=town_from(json.loads(found["profile"])) if found["profile"] else None,
+        asked_at=found["asked_at"],
+        by=found["by"],
+        via=found["via"],
+        filters=_read_filters(found["filters"]),
+        model=found["model"],
+        data=found["data"],
+        pool=found["pool"],
+        total=found["total"],
+        k=found["k"],
+        diversify=bool(found["diversify"]),
+        after=(after[0], after[1]) if after else None,
+        existing=found["existing"],
+        items=tuple(ReceiptItem(*i) for i in items),
+    )
+
+
+def _read_filters(text: str) -> Filters:
+    given: dict[str, Any] = json.loads(text)
+    given |= {k: tuple(v) for k, v in given.items() if isinstance(v, list)}
+    return Filters(**given)

@@ -1,4 +1,4 @@
-"""Stamps: a text that is new after every change of the firms or of the towns."""
+"""Stamps: a text that is new after every change of the firms, the towns or the leads."""
 
 import secrets
 
@@ -7,7 +7,7 @@ from sqlalchemy.engine import Connection
 
 from zyz_match.storage.tables import stamp
 
-FIRMS, TOWNS = "firms", "towns"
+FIRMS, TOWNS, LEADS = "firms", "towns", "leads"
 EMPTY = "0"
 
 

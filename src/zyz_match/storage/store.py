@@ -1,15 +1,34 @@
 """The store: one method is one thing kept or found; every fault leaves as a ZyzError."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from datetime import date
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import pandas as pd
 
-from zyz_match.domain import Firm, Shortlist, Town
-from zyz_match.storage import firms, imports, links, people, rows, shortlists, stamps, towns
+from zyz_match.domain import Firm, LeadEntry, Receipt, Shortlist, Town
+from zyz_match.storage import (
+    firms,
+    imports,
+    leads,
+    links,
+    people,
+    row_imports,
+    rows,
+    shortlists,
+    stamps,
+    towns,
+)
 from zyz_match.storage.database import Database
 from zyz_match.storage.imports import Batch, BatchResult, UndoResult
+from zyz_match.storage.jobs import Jobs
+from zyz_match.storage.row_imports import Plan
+from zyz_match.storage.serving import ServingRow
+from zyz_match.storage.shortlists import Asked
+
+if TYPE_CHECKING:  # loaded where a file is read
+    from zyz_match.storage.row_files import RowFile
 
 __all__ = ["Batch", "BatchResult", "Store", "UndoResult"]
 
@@ -26,6 +45,8 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.jobs = Jobs(database)
+        self.serving = ServingRow(database)
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -95,12 +116,34 @@ class Store:
         with self._database.write() as connection:
             return imports.import_firms(connection, checked, contacts, file, progress or _silent)
 
+    def plan_rows(self, file: "RowFile") -> Plan:
+        """What an import of leads or events would do; nothing is written."""
+        with self._database.read() as connection:
+            return row_imports.plan(connection, file)
+
+    def import_rows(
+        self,
+        file: "RowFile",
+        accept: Callable[[Plan], None],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> tuple[Plan, BatchResult]:
+        """Store the good rows of a file of leads or events, or none.
+
+        `accept` sees the plan first; what it raises keeps everything as it was.
+        """
+        with self._database.write() as connection:
+            return row_imports.import_rows(connection, file, accept, progress or _silent)
+
     def undo(self, batch_id: str) -> UndoResult:
-        """Take an import back; firms that a later import spoke of are kept and counted.
+        """Take an import back; what a later import or a person spoke of is kept and counted.
 
         Raises NotFoundError for no such batch, InputError when it was undone before.
         """
         with self._database.write() as connection:
+            kind = str(imports.find(connection, batch_id)["kind"])
+            if kind != imports.FIRMS:
+                return row_imports.undo(connection, batch_id, kind)
             return imports.undo(connection, batch_id)
 
     def batches(self) -> list[Batch]:
@@ -168,14 +211,63 @@ class Store:
         with self._database.read() as connection:
             return links.events(connection)
 
+    # leads -----------------------------------------------------------------------------------
+
+    def record_lead(self, entry: LeadEntry) -> tuple[str, LeadEntry]:
+        """Write one entry down: created | unchanged, and the entry with its number.
+
+        Raises InputError for what cannot be true, such as a day to come or a stage that goes
+        backwards; NotFoundError when it corrects an entry that is not there.
+        """
+        with self._database.write() as connection:
+            return leads.record(connection, entry)
+
+    def lead_entries(
+        self,
+        town_id: str | None = None,
+        firm_id: str | None = None,
+        after: tuple[date, int] | None = None,
+        limit: int = 100,
+    ) -> list[LeadEntry]:
+        """Entries, newest date first, corrected ones too; `after` is (date, id) of the last."""
+        with self._database.read() as connection:
+            return leads.entries(connection, town_id, firm_id, after, limit)
+
+    def lead_rounds(self) -> pd.DataFrame:
+        """One row a round of a town and a firm, from entries that no other one corrects.
+
+        town_id, firm_id, date (of the first entry), closed (of the last), stage (the last),
+        best (furthest stage on the way, "" for none), reason, owner, list_id, entries (count);
+        sorted by closed, town_id, firm_id. Dates are datetime64.
+        """
+        with self._database.read() as connection:
+            return leads.rounds(connection)
+
+    def lead_stamp(self) -> str:
+        """A text that changes exactly when an entry is added or taken back."""
+        with self._database.read() as connection:
+            return stamps.read(connection, stamps.LEADS)
+
+    def care(self, town_id: str, firm_ids: Collection[str]) -> dict[str, leads.Care]:
+        """(stage, owner, date) of the newest effective entry of each firm that has one."""
+        with self._database.read() as connection:
+            return leads.care(connection, rows.clean(town_id, "专业镇编号"), firm_ids)
+
     # receipts --------------------------------------------------------------------------------
 
-    def keep_shortlist(self, shortlist: Shortlist, *, by: str = "", via: str = "cli") -> str:
-        """Keep who was shown at which rank; the id of the receipt."""
+    def keep_shortlist(
+        self, shortlist: Shortlist, asked: Asked | None = None, *, by: str = "", via: str = "cli"
+    ) -> str:
+        """Keep who was shown at which rank, and what was asked for; the id of the receipt."""
         with self._database.write() as connection:
-            return shortlists.keep(connection, shortlist, by, via)
+            return shortlists.keep(connection, shortlist, asked, by, via)
 
-    def shortlist_record(self, receipt: str) -> dict[str, Any] | None:
+    def receipt(self, list_id: str) -> Receipt | None:
         """A receipt with its items by rank; None when there is no such receipt."""
         with self._database.read() as connection:
-            return shortlists.get(connection, rows.clean(receipt, "名单编号"))
+            return shortlists.get(connection, rows.clean(list_id, "名单编号"))
+
+    def firm_names(self, firm_ids: Collection[str]) -> dict[str, str]:
+        """The names of firms by id; a firm that is gone has none."""
+        with self._database.read() as connection:
+            return firms.names(connection, firm_ids)

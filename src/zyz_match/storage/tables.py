@@ -32,7 +32,7 @@ def _firm_column(column: Col) -> sa.Column[str] | sa.Column[float]:
 stamp = sa.Table(
     "stamp",
     metadata,
-    sa.Column("name", sa.Text(), primary_key=True),  # firms | towns
+    sa.Column("name", sa.Text(), primary_key=True),  # firms | towns | leads
     sa.Column("value", sa.Text(), nullable=False),
 )
 
@@ -71,7 +71,16 @@ batch = sa.Table(
     sa.Column("unchanged", sa.Integer(), nullable=False, server_default="0"),
     sa.Column("created_at", sa.Text(), nullable=False),
     sa.Column("undone_at", sa.Text()),
+    sa.Column("kind", sa.Text(), nullable=False, server_default="firms"),  # firms | events | leads
     sqlite_autoincrement=True,  # an id is never given out twice
+)
+
+# which events and leads a batch spoke of; what nothing speaks of any more goes with an undo
+batch_row = sa.Table(
+    "batch_row",
+    metadata,
+    sa.Column("batch_id", sa.ForeignKey("batch.id"), primary_key=True),
+    sa.Column("key", sa.Text(), primary_key=True, index=True),
 )
 
 # what a batch did to a firm; a row goes when its batch is undone and the firm was not kept
@@ -112,6 +121,30 @@ event = sa.Table(
     _text("target"),
     _text("kind"),
     sa.Column("amount", sa.Double()),
+    sa.Column("by_hand", sa.Integer(), nullable=False, server_default="1"),  # 0: by files alone
+)
+
+# append-only: what one entry says is never changed, a correction is an entry of its own
+lead = sa.Table(
+    "lead",
+    metadata,
+    sa.Column("id", sa.Integer(), primary_key=True, autoincrement=True),
+    sa.Column("key", sa.Text(), nullable=False, index=True, unique=True),  # hash of the content
+    sa.Column("town_id", KEY, nullable=False),
+    sa.Column("firm_id", KEY, nullable=False, index=True),
+    sa.Column("date", sa.Text(), nullable=False),  # ISO
+    sa.Column("stage", sa.Text(), nullable=False),  # Stage
+    _text("reason"),  # a key of REASONS
+    _text("owner"),
+    _text("note"),
+    _text("list_id"),
+    sa.Column("corrects", sa.ForeignKey("lead.id"), index=True, unique=True),
+    sa.Column("recorded_at", sa.Text(), nullable=False),  # ISO, UTC
+    _text("via"),  # cli | api | file
+    sa.Column("by_hand", sa.Integer(), nullable=False, server_default="1"),  # 0: by files alone
+    sa.Index("ix_lead_town_id", "town_id", "firm_id"),
+    sa.Index("ix_lead_date", "date", "id"),
+    sqlite_autoincrement=True,  # an id is never given out twice
 )
 
 shortlist = sa.Table(
@@ -127,6 +160,11 @@ shortlist = sa.Table(
     _text("data"),
     sa.Column("pool", sa.Integer(), nullable=False),
     sa.Column("total", sa.Integer(), nullable=False),
+    sa.Column("k", sa.Integer()),  # None in receipts older than this column
+    sa.Column("diversify", sa.Integer()),
+    _text("after"),  # JSON of (score, firm_id), "" for a first page
+    _text("profile"),  # JSON of the town as it was, "" in receipts older than this column
+    _text("existing"),  # hash of the firms that were in the town
 )
 
 shortlist_item = sa.Table(
@@ -138,4 +176,50 @@ shortlist_item = sa.Table(
     sa.Column("rank", sa.Integer(), primary_key=True),
     sa.Column("firm_id", KEY, nullable=False, index=True),
     sa.Column("score", sa.Double(), nullable=False),
+)
+
+job = sa.Table(
+    "job",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column("kind", sa.Text(), nullable=False),  # retrain
+    sa.Column("state", sa.Text(), nullable=False),  # JobState
+    sa.Column("slot", sa.Text(), index=True, unique=True),  # the kind, until the job has ended
+    _text("what"),  # what is going on, Chinese
+    sa.Column("done", sa.Integer(), nullable=False, server_default="0"),
+    sa.Column("total", sa.Integer(), nullable=False, server_default="0"),
+    sa.Column("params", sa.Text(), nullable=False),  # JSON
+    sa.Column("result", sa.Text()),  # JSON
+    _text("error"),
+    _text("owner"),  # which worker holds the lease
+    sa.Column("attempts", sa.Integer(), nullable=False, server_default="0"),
+    sa.Column("cancel_requested", sa.Integer(), nullable=False, server_default="0"),
+    sa.Column("created_at", sa.Text(), nullable=False, index=True),  # ISO, UTC, as all below
+    sa.Column("started_at", sa.Text()),
+    sa.Column("heartbeat_at", sa.Text(), nullable=False),
+    sa.Column("finished_at", sa.Text()),
+)
+
+serving = sa.Table(
+    "serving",
+    metadata,
+    sa.Column("slot", sa.Text(), primary_key=True),  # model: there is one row
+    sa.Column("version", sa.Text(), nullable=False),  # "" is the prior, which has no file
+    sa.Column("previous", sa.Text(), nullable=False),
+    sa.Column("since", sa.Text(), nullable=False),  # ISO, UTC
+    _text("by"),
+)
+
+# append-only
+serving_log = sa.Table(
+    "serving_log",
+    metadata,
+    sa.Column("id", sa.Integer(), primary_key=True, autoincrement=True),
+    sa.Column("at", sa.Text(), nullable=False),  # ISO, UTC
+    _text("by"),
+    sa.Column("action", sa.Text(), nullable=False),  # promote | rollback | reject
+    sa.Column("version", sa.Text(), nullable=False),
+    sa.Column("previous", sa.Text(), nullable=False),
+    _text("note"),
+    sqlite_autoincrement=True,
 )

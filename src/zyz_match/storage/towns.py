@@ -18,7 +18,7 @@ _COLUMNS = ("name", "province", "city", "county", "sector")
 
 def put(connection: Connection, town: Town) -> Change:
     """Create or replace a town; ProfileError when its profile would not be read back."""
-    profile = _to_json(town)
+    profile = to_json(town)
     query = sa.select(table.c.profile).where(table.c.id == town.id)
     before = connection.execute(query).scalar()
     if before == profile:
@@ -33,7 +33,8 @@ def put(connection: Connection, town: Town) -> Change:
     return "created" if before is None else "updated"
 
 
-def _to_json(town: Town) -> str:
+def to_json(town: Town) -> str:
+    """A town as text that is read back the same; ProfileError when it would not be."""
     checked = town_to(town_from(town_to(town)))
     return json.dumps(checked, ensure_ascii=False, allow_nan=False)
 

@@ -1,0 +1,75 @@
+"""The shapes of answers about models and jobs."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from api.schemas import Answer
+
+
+class JobResult(Answer):
+    """What a training came to."""
+
+    version: str | None = Field(description="新模型的版本；试训练时为 null")
+    promoted: bool = Field(description="是否已启用")
+    verdict: str = Field(description="评判结论：为什么启用或不启用")
+    card: dict[str, Any] | None = Field(description="试训练的说明卡；已保存的模型见 /v1/models")
+
+
+class JobView(Answer):
+    """One job."""
+
+    id: str
+    kind: Literal["retrain"]
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    what: str | None = Field(description="正在做什么")
+    done: int
+    total: int
+    dry_run: bool
+    cancel_requested: bool
+    attempts: int = Field(description="第几次执行；中断后接着做算一次")
+    result: JobResult | None
+    error: str | None = Field(description="失败的原因和办法")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class JobList(Answer):
+    """The newest jobs."""
+
+    items: list[JobView]
+
+
+class ServingView(Answer):
+    """Which version serves."""
+
+    version: str = Field(description="正在使用的版本")
+    previous: str | None = Field(description="退回时的版本；还没有启用过别的版本时为 null")
+    since: datetime | None
+    note: str | None = Field(default=None, description="正在使用的版本不可用时：原因和暂用的版本")
+
+
+class ModelSummary(Answer):
+    """One version in the list."""
+
+    version: str
+    created_at: datetime | None = Field(description="训练时间；先验为 null")
+    serving: bool
+    previous: bool
+    verdict: str = Field(description="评判结论")
+    unusable: str | None = Field(description="不能使用的原因和办法")
+
+
+class ModelList(Answer):
+    """All versions and the one that serves."""
+
+    serving: ServingView
+    items: list[ModelSummary]
+
+
+class ModelView(ModelSummary):
+    """One version with its card."""
+
+    card: dict[str, Any] = Field(description="说明卡，内容随版本而定")

@@ -1,0 +1,211 @@
+"""The desk for jobs: retraining in a process of its own, one at a time, beside the lists."""
+
+import contextlib
+import secrets
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from zyz_match.errors import StorageError, ZyzError
+from zyz_match.models_desk import ModelDesk, feature_schema
+from zyz_match.progress import Progress, silent
+from zyz_match.storage.jobs import Beat, Job, Jobs, JobState, Outcome
+from zyz_match.storage.serving import Change
+
+if TYPE_CHECKING:
+    from zyz_match.matching.model import Model
+    from zyz_match.matching.training import Retrained
+
+__all__ = ["Job", "JobDesk", "Pace"]
+
+RETRAIN = "retrain"
+POLL_SECONDS = 0.3
+FINISH_TRIES = 30  # an import may keep the database for minutes
+_BUG = "训练程序出了未预料的问题（{}）；正在使用的模型不受影响。详细记录在数据目录的 logs 下。"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds: between two heartbeats, until a silent worker counts as dead, between two looks."""
+
+    heartbeat: float = 3.0
+    lease: float = 10.0
+    tick: float = 0.5
+
+
+class _Cancelled(Exception):
+    """Somebody asked for the end of the job."""
+
+
+class _LeaseLost(Exception):
+    """The job is somebody else's by now."""
+
+
+class JobDesk(ModelDesk):
+    """The jobs of one store: any process may ask for one, look after it, or do it."""
+
+    pace = Pace()
+
+    def retrain_job(self, *, dry_run: bool = False, by: str = "") -> Job:
+        """Ask for a retraining, done by a process of its own; the one that goes on, if any does."""
+        job, new = self.store.jobs.enqueue(RETRAIN, {"dry_run": dry_run, "by": by})
+        if new:
+            self._start_worker()
+        else:
+            self.resume()
+        return job
+
+    def retrain(self, *, dry_run: bool = False, by: str = "", progress: Progress = silent) -> Job:
+        """Ask for a retraining and wait for its end; an interrupt asks to cancel it."""
+        job = self.retrain_job(dry_run=dry_run, by=by)
+        try:
+            while not job.ended:
+                progress(job.what or "等待训练开始", job.done, job.total)
+                time.sleep(POLL_SECONDS)
+                job = self.job(job.id)
+        except KeyboardInterrupt:
+            self.cancel_job(job.id)
+            raise
+        return job
+
+    def jobs(self) -> list[Job]:
+        """The newest jobs first."""
+        self.resume()
+        return self.store.jobs.recent()
+
+    def job(self, job_id: str) -> Job:
+        """The job with this id; NotFoundError when there is none."""
+        self.resume()
+        return self.store.jobs.get(job_id)
+
+    def cancel_job(self, job_id: str) -> Job:
+        """Ask for the end of a job; one that has ended stays as it is."""
+        return self.store.jobs.cancel(job_id)
+
+    def resume(self) -> None:
+        """See to a job whose worker was killed: start another one."""
+        if self.store.jobs.adopt(RETRAIN, self.pace.lease):
+            self._start_worker()
+
+    def _start_worker(self) -> None:
+        process = subprocess.Popen(
+            self.worker, env=self._child_environment(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        threading.Thread(target=process.wait, daemon=True).start()  # no zombie is left
+
+    # the worker's side -----------------------------------------------------------------------
+
+    def work(self) -> Job | None:
+        """Do the job that waits, or that a dead worker left; None when there is none."""
+        owner = secrets.token_hex(8)
+        job = self.store.jobs.claim(RETRAIN, owner, self.pace.lease)
+        if job is None:
+            return None
+        with (
+            _leased(self.store.jobs, job, owner, self.pace) as step,
+            contextlib.suppress(_LeaseLost),
+        ):
+            try:
+                outcome = self._retrain(job, step)
+            except _Cancelled:
+                outcome = Outcome(JobState.CANCELLED)
+            except ZyzError as error:
+                outcome = Outcome(JobState.FAILED, error=error.message)
+            except Exception as error:
+                failed = Outcome(JobState.FAILED, error=_BUG.format(type(error).__name__))
+                self._finish(job, owner, failed)
+                raise
+            self._finish(job, owner, outcome)
+            self.collect()
+        return self.store.jobs.get(job.id)
+
+    def _finish(self, job: Job, owner: str, outcome: Outcome) -> None:
+        for left in reversed(range(FINISH_TRIES)):
+            try:
+                self.store.jobs.finish(job.id, owner, outcome)
+                return
+            except StorageError:
+                if not left:
+                    raise
+                time.sleep(self.pace.tick)
+
+    def _retrain(self, job: Job, step: Progress) -> Outcome:
+        self._models.sweep()  # who holds the lease is the only one who writes models
+        version = self._models.latest({"job": job.id, "schema": feature_schema()})
+        if version is not None:  # a worker before this one had come so far
+            return self._promoted(job, version, self._load_anew(version), step)
+        found = self._fit(step)
+        if job.params["dry_run"] or not found.promote:
+            return _left(job, found)
+        step("保存模型", 0, 1)
+        about = {"job": job.id, "schema": feature_schema(), "verdict": found.verdict}
+        version = self._models.save(found.model, about, found.card)
+        return self._promoted(job, version, found.model, step)
+
+    def _promoted(self, job: Job, version: str, model: "Model", step: Progress) -> Outcome:
+        """The end of a job that found a better model, once another process has loaded it."""
+        step("试载新模型", 0, 1)
+        self._canary(version, model)
+        step("试载新模型", 1, 1)
+        verdict = str(self._models.manifest(version).about["verdict"])
+        return Outcome(
+            JobState.DONE,
+            {"version": version, "promoted": True, "verdict": verdict, "card": None},
+            change=Change("promote", version, job.params["by"], verdict),
+        )
+
+    def _fit(self, step: Progress) -> "Retrained":
+        from zyz_match.matching import training
+
+        return training.retrain(
+            self.index(progress=step), self.store.towns(), self.store.lead_rounds(), self.model(),
+            progress=step,
+        )  # fmt: skip
+
+
+def _left(job: Job, found: "Retrained") -> Outcome:
+    """The end of a job that keeps no model: one that was no better, or a dry run."""
+    dry_run = bool(job.params["dry_run"])
+    change = None if dry_run else Change("reject", "", job.params["by"], found.verdict)
+    return Outcome(
+        JobState.DONE,
+        {"version": None, "promoted": False, "verdict": found.verdict, "card": dict(found.card)},
+        change=change,
+    )
+
+
+@contextlib.contextmanager
+def _leased(jobs: Jobs, job: Job, owner: str, pace: Pace) -> Iterator[Progress]:
+    """Keep the lease of a job; what it yields takes the progress and stops who must stop."""
+    state: tuple[str, int, int] = ("准备", 0, 0)
+    news, over = Beat.GO_ON, threading.Event()
+
+    def step(what: str, done: int, total: int) -> None:
+        nonlocal state
+        state = (what, done, total)
+        if news is Beat.CANCEL:
+            raise _Cancelled
+        if news is Beat.LOST:
+            raise _LeaseLost
+
+    def beat() -> None:
+        nonlocal news
+        said, at = state, 0.0
+        while not over.is_set():
+            if state != said or time.monotonic() - at >= pace.heartbeat:
+                said, at = state, time.monotonic()
+                with contextlib.suppress(ZyzError):  # a busy database: the next beat tells
+                    news = jobs.beat(job.id, owner, *said)
+            over.wait(pace.tick)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield step
+    finally:
+        over.set()
+        thread.join()
