@@ -36,6 +36,7 @@ _MATCH: dict[str, Any] = {
     "fit": 57.0,
     "propensity": 4.5,
     "confidence": 0.86,
+    "chance": None,
     "reason": "产品与“铸造成型”环节相合：球墨铸铁件、精密铸件。",
     "segment": "铸造成型",
     "flags": [],

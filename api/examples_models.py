@@ -59,6 +59,22 @@ MODEL_ANSWERS: dict[str, dict[str, Any]] = {
     "retrain": {**_JOB, "state": "queued", "what": None, "done": 0, "total": 0, "attempts": 0},
     "models": {"serving": _SERVING, "items": [_MODEL]},
     "model": {**_MODEL, "card": {"version": _VERSION, "weights": {"words": 27.5}}},
+    "watch": {
+        "sufficiency": "有结果的线索 64 条，其中较好 20 条、无果 44 条，可以比较模型。",
+        "drifts": [
+            {
+                "name": "region",
+                "label": "曾投资本地",
+                "psi": 0.21,
+                "limit": 0.98,
+                "before": 44,
+                "now": 20,
+                "fired": False,
+            }
+        ],
+        "exposure": [{"town_id": "zezhou-casting", "lists": 12, "share": 0.4, "merit": 0.25}],
+        "models": {"prior-1": 1.0},
+    },
     "promote": _SERVING,
     "serving": {**_SERVING, "version": "prior-1", "previous": _VERSION},
 }

@@ -353,6 +353,14 @@ class ContributionView(Answer):
     missing: str | None
 
 
+class ChanceView(Answer):
+    """A chance with its 90 % interval."""
+
+    value: float = Field(description="可能性，0-1")
+    low: float = Field(description="90 % 区间下限")
+    high: float = Field(description="90 % 区间上限")
+
+
 class MatchView(Answer):
     """One firm on a list."""
 
@@ -361,6 +369,7 @@ class MatchView(Answer):
     fit: float = Field(description="契合分")
     propensity: float = Field(description="投资倾向分")
     confidence: float = Field(description="已知数据所占权重，0-1")
+    chance: ChanceView | None = Field(description="线索成功的可能性；null 表示数据还不足以估计")
     reason: str = Field(description="一句话理由")
     segment: str | None = Field(description="最契合的产业链环节")
     flags: list[str] = Field(description="需留意之处")

@@ -73,3 +73,33 @@ class ModelView(ModelSummary):
     """One version with its card."""
 
     card: dict[str, Any] = Field(description="说明卡，内容随版本而定")
+
+
+class DriftView(Answer):
+    """How far the newest values of one quantity have moved."""
+
+    name: str
+    label: str
+    psi: float = Field(description="群体稳定性指数")
+    limit: float = Field(description="随样本量而定的界限，超过才算漂移")
+    before: int = Field(description="较早的个数")
+    now: int = Field(description="最新的个数")
+    fired: bool
+
+
+class ExposureView(Answer):
+    """How much of everything shown was shown for a town."""
+
+    town_id: str
+    lists: int
+    share: float = Field(description="曝光占比，按名次折减")
+    merit: float | None = Field(description="成果占比；还没有成果时为 null")
+
+
+class WatchView(Answer):
+    """What is watched, at one moment."""
+
+    sufficiency: str = Field(description="数据够不够，用一句话说")
+    drifts: list[DriftView]
+    exposure: list[ExposureView]
+    models: dict[str, float] = Field(description="各模型所出名单的占比")

@@ -1,6 +1,7 @@
 """Domain objects as what the door answers: units in the names, missing is null, no contacts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -124,6 +125,7 @@ def match_view(match: Match, *, reasons: bool) -> View:
         "fit": match.fit,
         "propensity": match.propensity,
         "confidence": match.confidence,
+        "chance": asdict(match.chance) if match.chance else None,
         "reason": match.reason,
         "segment": match.segment or None,
         "flags": list(match.flags),

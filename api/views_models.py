@@ -1,5 +1,8 @@
 """Models and jobs as what the door answers."""
 
+from dataclasses import asdict
+from typing import Any
+
 from api.views import View
 from zyz_match.jobs_desk import Job
 from zyz_match.models_desk import ModelInfo, Serving
@@ -61,3 +64,9 @@ def model_view(service: Service, version: str) -> View:
     card = service.model_card(version)
     info = next(m for m in service.models() if m.version == card["version"])
     return {**model_summary(info), "card": card}
+
+
+def watch_view(found: Any) -> View:
+    """What is watched, at one moment."""
+    drifts = [{**asdict(d), "fired": d.fired} for d in found.drifts]
+    return {**asdict(found), "drifts": drifts, "models": dict(found.models)}

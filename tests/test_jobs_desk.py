@@ -3,16 +3,20 @@
 import os
 import signal
 import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.desk_world import DeskService, attempts, open_desk, plan, wait_for
-from tests.fake_worker import VERDICT
-from zyz_match.jobs_desk import Pace
-from zyz_match.storage.jobs import JobState
-
-QUICK = Pace(heartbeat=0.2, lease=1.0, tick=0.05)
+from tests.desk_world import DeskService, attempts, keep_model, open_desk, plan, wait_for
+from tests.fake_worker import PACE, VERDICT, fake_retrain
+from zyz_match.errors import ArtifactError, StorageError
+from zyz_match.matching.model import Model
+from zyz_match.models_desk import feature_schema
+from zyz_match.storage.jobs import Job, JobState, Outcome
 
 
 def ended(service: DeskService, job_id: str) -> bool:
@@ -44,22 +48,9 @@ def test_a_better_model_serves_in_every_process_from_its_next_request(tmp_path: 
         assert (told["nice"], told["threads"]) == (10, "1")
 
 
-@pytest.mark.parametrize("dry_run", [True, False])
-def test_a_model_that_is_no_better_is_not_kept(tmp_path: Path, dry_run: bool) -> None:
-    with open_desk(tmp_path) as service:
-        plan(service, promote=dry_run)
-        job = service.retrain(dry_run=dry_run)
-        assert job.result is not None
-        assert (job.result["version"], job.result["promoted"]) == (None, False)
-        assert job.result["card"]["leads_used"] == 7
-        assert service.model().version == "prior-1"
-        assert not service.settings.models.exists()
-        assert [e.action for e in service.model_log()] == ([] if dry_run else ["reject"])
-
-
 def test_a_killed_workers_job_is_taken_over(tmp_path: Path, database_url: str) -> None:
     with open_desk(tmp_path, database_url) as service:
-        service.pace = QUICK
+        service.pace = PACE
         service.index()
         plan(service, steps=600, pause=0.1)
         job = service.retrain_job()
@@ -93,59 +84,130 @@ def test_two_workers_at_once_do_one_job_once(tmp_path: Path) -> None:
         assert len(service._models.versions()) == 1
 
 
-def test_a_running_training_stops_at_its_next_step_when_asked(tmp_path: Path) -> None:
+# in this process ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeskService]:
+    """A service that is its own worker, once `work` is called."""
+    monkeypatch.setenv("ZYZ_HOME", str(tmp_path))
+    monkeypatch.setattr("zyz_match.matching.training.retrain", fake_retrain)
+    monkeypatch.setattr(DeskService, "_start_worker", lambda self: None)
+    monkeypatch.setattr(DeskService, "_ask_child", lambda self, version: self.check(version))
+    monkeypatch.setattr(DeskService, "pace", PACE)
     with open_desk(tmp_path) as service:
-        plan(service, steps=600, pause=0.05)
-        job = service.retrain_job()
+        plan(service)
+        yield service
+
+
+def done(service: DeskService, *, dry_run: bool = False) -> Job:
+    service.retrain_job(dry_run=dry_run)
+    job = service.work()
+    assert job is not None
+    return job
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_model_that_is_no_better_is_not_kept(service: DeskService, dry_run: bool) -> None:
+    plan(service, promote=dry_run)
+    job = done(service, dry_run=dry_run)
+    assert job.result is not None
+    assert (job.result["version"], job.result["promoted"]) == (None, False)
+    assert job.result["card"]["leads_used"] == 7
+    assert service.model().version == "prior-1"
+    assert not service.settings.models.exists()
+    assert [e.action for e in service.model_log()] == ([] if dry_run else ["reject"])
+
+
+def test_a_running_training_stops_at_its_next_step_when_asked(service: DeskService) -> None:
+    plan(service, steps=1000, pause=0.02)
+    asked = service.retrain_job()
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(service.work)
         wait_for(lambda: attempts(service))
-        assert service.cancel_job(job.id).cancel_requested
-        wait_for(lambda: ended(service, job.id))
-        assert service.job(job.id).state is JobState.CANCELLED
-        assert service.model().version == "prior-1"
+        assert service.cancel_job(asked.id).cancel_requested
+        job = work.result(100)
+    assert job is not None
+    assert job.state is JobState.CANCELLED
+    assert service.model().version == "prior-1"
 
 
-def test_an_interrupt_while_waiting_asks_to_cancel(tmp_path: Path) -> None:
+def test_a_worker_that_lost_its_lease_stops_and_changes_nothing(service: DeskService) -> None:
+    plan(service, steps=1000, pause=0.02)
+    asked = service.retrain_job()
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(service.work)
+        wait_for(lambda: attempts(service))
+        assert service.store.jobs.claim("retrain", "another", -1.0) is not None
+        job = work.result(100)
+    assert job is not None
+    assert (job.id, job.state, job.attempts) == (asked.id, JobState.RUNNING, 2)
+    assert service.store.jobs.finish(asked.id, "another", Outcome(JobState.CANCELLED))
+
+
+def test_an_interrupt_while_waiting_asks_to_cancel(service: DeskService) -> None:
     def interrupt(_what: str, _done: int, _total: int) -> None:
         raise KeyboardInterrupt
 
-    with open_desk(tmp_path) as service:
-        plan(service, steps=600, pause=0.05)
-        with pytest.raises(KeyboardInterrupt):
-            service.retrain(progress=interrupt)
-        [job] = service.jobs()
-        wait_for(lambda: ended(service, job.id))
-        assert service.job(job.id).state is JobState.CANCELLED
+    with pytest.raises(KeyboardInterrupt):
+        service.retrain(progress=interrupt)
+    assert [j.state for j in service.jobs()] == [JobState.CANCELLED]
 
 
-def test_a_bug_in_the_training_is_one_sentence_and_a_log(tmp_path: Path) -> None:
-    with open_desk(tmp_path) as service:
-        plan(service, bug=True)
-        job = service.retrain()
-        assert job.state is JobState.FAILED
-        assert "KeyError" in job.error
-        assert "合成" not in job.error
-        wait_for(lambda: list((service.settings.home / "logs").glob("*.log")))
-        assert service.model().version == "prior-1"
+def test_a_bug_in_the_training_is_one_sentence(service: DeskService) -> None:
+    plan(service, bug=True)
+    service.retrain_job()
+    with pytest.raises(KeyError):
+        service.work()
+    [job] = service.jobs()
+    assert job.state is JobState.FAILED
+    assert "KeyError" in job.error
+    assert "合成" not in job.error
+    assert service.model().version == "prior-1"
 
 
-def test_a_model_that_scores_otherwise_elsewhere_is_not_promoted(tmp_path: Path) -> None:
-    with open_desk(tmp_path) as service:
-        plan(service)
-        service.store.jobs.enqueue("retrain", {"dry_run": False, "by": ""})
-        told = service.check("prior-1")
-        told["scores"] = {f: s + 1e-6 for f, s in told["scores"].items()}
-        service._ask_child = lambda _version: told  # type: ignore[method-assign]
-        service._fit = lambda _step: _better()  # type: ignore[method-assign]
-        job = service.work()
-        assert job is not None
-        assert job.state is JobState.FAILED
-        assert "得分不同" in job.error
-        assert service.serving().version == "prior-1"
-        assert service.work() is None
+def test_a_model_kept_before_its_worker_died_is_not_trained_again(service: DeskService) -> None:
+    asked = service.retrain_job()
+    about = {"job": asked.id, "schema": feature_schema(), "verdict": VERDICT}
+    version = service._models.save(Model(version=""), about, {})
+    job = service.work()
+    assert job is not None
+    assert job.result is not None
+    assert (job.result["version"], job.result["verdict"]) == (version, VERDICT)
+    assert attempts(service) == []
+    assert service.model().version == version
 
 
-def _better():  # type: ignore[no-untyped-def]
-    from zyz_match.matching.model import Model
-    from zyz_match.matching.training import Retrained
+def test_a_busy_database_is_waited_for_when_a_job_ends(
+    service: DeskService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish, tries = service.store.jobs.finish, iter([True, True, False])
 
-    return Retrained(Model(version=""), True, VERDICT, {})
+    def busy(*args: Any) -> bool:
+        if next(tries):
+            raise StorageError("数据库正忙")
+        return finish(*args)
+
+    monkeypatch.setattr(service.store.jobs, "finish", busy)
+    assert done(service).state is JobState.DONE
+
+
+def test_a_model_that_scores_otherwise_elsewhere_is_not_promoted(
+    service: DeskService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = service.check("prior-1")
+    monkeypatch.setattr(service, "_ask_child", lambda _version: told)
+    job = done(service)
+    assert job.state is JobState.FAILED
+    assert "得分不同" in job.error
+    assert service.serving().version == "prior-1"
+    assert service.work() is None
+
+
+def test_a_child_that_dies_is_no_canary(
+    service: DeskService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(DeskService, "worker", (sys.executable, "-c", "raise SystemExit(3)"))
+    with pytest.raises(ArtifactError, match="试载失败"):
+        service.promote(keep_model(service))

@@ -10,8 +10,6 @@ from tests.desk_world import CARD, DeskService, keep_model, open_desk
 from zyz_match.errors import ArtifactError, NotFoundError
 from zyz_match.storage import registry
 
-GOLDEN = Path(__file__).parent / "golden"
-
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[DeskService]:
@@ -91,7 +89,10 @@ def test_a_damaged_version_is_refused_and_listed_as_unusable(
         assert "retrain" in listed[version].unusable
 
 
-def test_a_serving_version_that_is_damaged_is_stood_in_for_and_said(tmp_path: Path) -> None:
+def test_a_serving_version_that_is_damaged_is_stood_in_for_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DeskService, "_ask_child", lambda self, version: self.check(version))
     with open_desk(tmp_path) as service:
         first, second = (keep_model(service, words=w) for w in (50.0, 60.0))
         service.promote(first)

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Query, Response
 
 from api.deps import ServiceDep, Version
 from api.openapi import answers
-from api.schemas_models import JobView, ModelList, ModelView, ServingView
+from api.schemas_models import JobView, ModelList, ModelView, ServingView, WatchView
 from api.strict_route import StrictRoute
 from api.views import answer
-from api.views_models import job_view, model_list, model_view, serving_view
+from api.views_models import job_view, model_list, model_view, serving_view, watch_view
 
 router = APIRouter(route_class=StrictRoute, tags=["模型"])
 
@@ -37,6 +37,12 @@ def retrain(
 def rollback(service: ServiceDep) -> Response:
     """退回上一个启用过的版本，马上生效；再次退回则换回来。"""
     return answer(serving_view(service.rollback(by="api")))
+
+
+@router.get("/watch", summary="运行监测", responses=answers("watch", WatchView))
+def watch(service: ServiceDep) -> Response:
+    """数据够不够、输入和得分有没有漂移、各专业镇的曝光、各模型出了多少名单。"""
+    return answer(watch_view(service.watch()))
 
 
 @router.get("/models/{version}", summary="模型说明卡", responses=answers("model", ModelView))

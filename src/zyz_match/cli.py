@@ -67,6 +67,7 @@ COMMANDS: tuple[_Command, ...] = (
     _Command("init", data.init, "管数据"),
     _Command("retrain", models.retrain, "管模型"),
     _Command("jobs", models.jobs, "管模型"),
+    _Command("watch", look.watch, "管模型"),
     _Command("worker", models.worker, "系统"),
     _Command("backtest", system.backtest, "系统"),
     _Command("serve", system.serve, "系统"),

@@ -27,10 +27,12 @@ from zyz_match.storage.store import Store
 if TYPE_CHECKING:  # loaded where used
     from zyz_match.matching.index import Index
     from zyz_match.matching.model import Model
+    from zyz_match.matching.watching import Watch
     from zyz_match.storage.row_files import Kind, RowFile
     from zyz_match.storage.row_imports import Plan
 
 REJECT_SHARE_TO_CONFIRM = 0.2
+WATCHED_LISTS = 2000  # the newest ones
 MAX_ENTRIES = 1000  # so many at once are enough to read; the rest is a page further
 
 
@@ -255,6 +257,15 @@ class LeadDesk:
             diversify=old.diversify, after=old.after, model=model,
         )  # fmt: skip
         return _compared(old, again)
+
+    def watch(self, *, progress: Progress = silent) -> "Watch":
+        """Drift of inputs and scores, who is shown how much, which model made the newest lists."""
+        from zyz_match.matching.examples import gather
+        from zyz_match.matching.watching import watch
+
+        index, rounds = self.index(progress=progress), self.store.lead_rounds()
+        examples = gather(index, self.store.towns(), rounds, progress)
+        return watch(examples, self.store.shown(WATCHED_LISTS))
 
 
 def _gone(old: Receipt, data: str, existing: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from zyz_match.domain import (
     ROLE_NAMES,
     STAGE_NAMES,
     ChainSegment,
+    Chance,
     Filters,
     Firm,
     Match,
@@ -68,6 +69,13 @@ def stage_name(stage: str) -> str:
     return STAGE_NAMES[Stage(stage)] if stage else ""
 
 
+def chance_in_words(chance: Chance | None) -> str:
+    """A chance with its 90 % interval, "" while none can be told."""
+    if chance is None:
+        return ""
+    return f"{chance.value:.0%}（{chance.low:.0%}-{chance.high:.0%}）"
+
+
 LIST_COLUMNS: tuple[ListColumn, ...] = (
     ListColumn("名次", 6, lambda m: m.rank, "0"),
     ListColumn("企业名称", 28, lambda m: m.firm.name),
@@ -82,6 +90,7 @@ LIST_COLUMNS: tuple[ListColumn, ...] = (
     ListColumn("适配", 8, lambda m: m.fit, "0.0"),
     ListColumn("意愿", 8, lambda m: m.propensity, "0.0"),
     ListColumn("可信度", 8, lambda m: m.confidence, "0%"),
+    ListColumn("成功可能性", 14, lambda m: chance_in_words(m.chance)),
     ListColumn("主要理由", 42, lambda m: m.reason),
     ListColumn("匹配环节", 14, lambda m: m.segment),
     ListColumn("提示", 18, lambda m: "；".join(m.flags)),

@@ -166,10 +166,11 @@ def show_shortlist(found: Shortlist) -> None:
 
 def show_matches(matches: Sequence[Match]) -> None:
     """Matches as a table; a narrow terminal gets the place below the name."""
-    from zyz_match.reports import place_of, stage_name
+    from zyz_match.reports import chance_in_words, place_of, stage_name
 
     narrow = out().width < NARROW
     cared = any(m.care_stage for m in matches)
+    told = any(m.chance for m in matches)
     columns = [
         figures("名次"),
         Column("企业"),
@@ -178,6 +179,7 @@ def show_matches(matches: Sequence[Match]) -> None:
         figures("适配"),
         figures("意愿"),
         figures("可信度"),
+        *([figures("成功可能性")] if told else []),
         *([Column("跟进")] if cared else []),
         Column("理由"),
     ]
@@ -190,6 +192,7 @@ def show_matches(matches: Sequence[Match]) -> None:
         rows.append(
             (m.rank, name, *([] if narrow else [place]), f"{m.score:.1f}", f"{m.fit:.1f}",
              f"{m.propensity:.1f}", f"{m.confidence:.0%}",
+             *([chance_in_words(m.chance)] if told else []),
              *([f"{stage_name(m.care_stage)} {m.care_owner}".strip()] if cared else []), reason)
         )  # fmt: skip
     if rows:

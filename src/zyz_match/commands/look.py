@@ -195,3 +195,31 @@ def _show_contributions(match: Match) -> None:
     most = sum(c.maximum for c in match.contributions)
     rows.append(("合计", "", f"{match.score:.1f}", f"{most:.1f}", "", ""))
     show_table(columns, rows)
+
+
+def watch(as_json: Json = False) -> None:
+    """看模型和名单是否正常：数据够不够、有没有漂移、各镇曝光、各模型出了多少名单。"""
+    with office() as (service, meter):
+        found = service.watch(progress=meter)
+        names = {t.id: t.name for t in service.towns()}
+    if as_json:
+        from zyz_match.reports import as_json as plain
+
+        emit_json(plain(found))
+        return
+    say(found.sufficiency)
+    moved = [d for d in found.drifts if d.fired]
+    for d in moved:
+        say(f"漂移：{d.label}的分布变了（PSI {d.psi:.2f}，界限 {d.limit:.2f}，"
+            f"前 {d.before}、后 {d.now}）。请核对数据来源，必要时重新训练。", "yellow")  # fmt: skip
+    if not moved:
+        said = f"比较了 {len(found.drifts)} 项，没有超出随机波动的漂移。"
+        say(said if found.drifts else "记录还少，不足以判断有没有漂移。")
+    if found.exposure:
+        show_table(
+            (Column("专业镇"), figures("名单数"), figures("曝光占比"), figures("成果占比")),
+            [(names.get(e.town_id, e.town_id), e.lists, f"{e.share:.0%}",
+              "" if e.merit is None else f"{e.merit:.0%}") for e in found.exposure],
+        )  # fmt: skip
+    for version, share in found.models.items():
+        say(f"模型 {version} 出了 {share:.0%} 的名单。")

@@ -41,13 +41,19 @@ class EventFeatures:
         self.deals = ~known.duplicated(["firm_id", "target", "date"]).to_numpy()
         self.regions, self.region_of = _labels(known["region"])
         self.industries, self.industry_of = _labels(known["industry"])
+        new = [self._first(labels).astype(float) for labels in (self.region_of, self.industry_of)]
+        self.new_places: Floats = new[0] + new[1]  # regions and industries new to the firm
         self.target_of = self._shared(_labels(known["target"])[1])
         return self
 
+    def _first(self, labels: Ints) -> npt.NDArray[np.bool_]:
+        """Whether an event is its firm's first one with its label."""
+        again = pd.DataFrame({"label": labels, "row": self.rows}).duplicated().to_numpy()
+        return np.asarray(~again & (labels >= 0))
+
     def _shared(self, targets: Ints) -> Ints:
         """The target of a firm's first event with it; -1 when no other firm ever had it."""
-        first = ~pd.DataFrame({"target": targets, "row": self.rows}).duplicated().to_numpy()
-        at = np.flatnonzero(first & (targets >= 0))
+        at = np.flatnonzero(self._first(targets))
         shared = np.full(len(targets), -1)
         kept = at[np.bincount(targets[at])[targets[at]] > 1]
         shared[kept] = targets[kept]
@@ -103,7 +109,7 @@ class EventState:
         e, n = self.events, self.until
         some = e.deals[:n]
         rows, age = e.rows[:n][some], (self.day - e.days[:n][some]).astype(np.float64)
-        known = np.unique(rows)
+        known = np.flatnonzero(np.bincount(rows, minlength=e.size))
 
         def per_firm(weights: Floats) -> Floats:
             return np.asarray(np.bincount(rows, weights, e.size)[known])
@@ -116,25 +122,16 @@ class EventState:
             "activity": (known, np.log1p(per_firm(0.5 ** (age / HALF_LIFE)))),
             "recency": (known, 0.5 ** (youngest[known] / YEAR)),
             "rhythm": (known, np.maximum(0.0, recent - before) / (recent + before + 1)),
-            "breadth": (known, np.log1p(self._places(known))),
+            "breadth": (known, np.log1p(np.bincount(e.rows[:n], e.new_places[:n], e.size)[known])),
         }
-
-    def _places(self, known: Ints) -> Floats:
-        """How many distinct regions and industries each of the given firms has been in."""
-        e, n = self.events, self.until
-        found = np.zeros(e.size)
-        for labels in (e.region_of[:n], e.industry_of[:n]):
-            pairs = np.unique(np.stack([e.rows[:n], labels])[:, labels >= 0], axis=1)
-            found += np.bincount(pairs[0], minlength=e.size)
-        return found[known]
 
     def record(self, row: int, regions: Sequence[str], industries: Sequence[str]) -> "Record":
         """What one firm did, in numbers that can be told."""
         e, n = self.events, self.until
         own = np.flatnonzero(e.rows[:n] == row)
         age = self.day - e.days[own][e.deals[own]]
-        there = np.isin(e.region_of[own], _known(e.regions, regions))
-        within = np.isin(e.industry_of[own], _known(e.industries, industries))
+        there = _among(e.region_of[own], e.regions, regions)
+        within = _among(e.industry_of[own], e.industries, industries)
         return Record(
             total=len(age),
             recent=int((age <= YEAR).sum()),
@@ -154,8 +151,8 @@ class EventState:
     ) -> Mapping[str, Sparse]:
         """region, sector, both and partners: who has been there, in that, and with whom."""
         e, n = self.events, self.until
-        there = np.isin(e.region_of[:n], _known(e.regions, regions))
-        within = np.isin(e.industry_of[:n], _known(e.industries, industries))
+        there = _among(e.region_of[:n], e.regions, regions)
+        within = _among(e.industry_of[:n], e.industries, industries)
         both = there & within
         return {
             "region": self._decayed(there),
@@ -170,7 +167,7 @@ class EventState:
         at = np.flatnonzero(some)
         weights = 0.5 ** ((self.day - e.days[at]) / HALF_LIFE)
         sums = np.bincount(e.rows[at], weights, e.size)
-        known = np.unique(e.rows[at])
+        known = np.flatnonzero(sums)
         return known, np.log1p(sums[known])
 
     def partners_of(
@@ -178,8 +175,8 @@ class EventState:
     ) -> Ints:
         """Rows of the firms of the town that one firm invested together with."""
         e, n = self.events, self.until
-        there = np.isin(e.region_of[:n], _known(e.regions, regions))
-        both = there & np.isin(e.industry_of[:n], _known(e.industries, industries))
+        there = _among(e.region_of[:n], e.regions, regions)
+        both = there & _among(e.industry_of[:n], e.industries, industries)
         rows, targets, here = self._joint(both, anchors)
         same = here & np.isin(targets, targets[rows == row]) & (rows != row)
         return np.unique(rows[same])
@@ -214,8 +211,11 @@ def dense(values: Sparse, size: int) -> npt.NDArray[np.float32]:
     return out
 
 
-def _known(numbers: Mapping[str, int], words: Sequence[str]) -> list[int]:
-    return [numbers[w] for w in words if w in numbers]
+def _among(labels: Ints, numbers: Mapping[str, int], words: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Whether each label is one of the words; -1, the last place of the table, is none."""
+    table = np.zeros(len(numbers) + 2, dtype=bool)
+    table[[numbers[w] for w in words if w in numbers]] = True
+    return np.asarray(table[labels])
 
 
 def days_of(dates: pd.Series) -> Ints:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -125,6 +126,19 @@ def get(connection: Connection, receipt: str) -> Receipt | None:
         existing=found["existing"],
         items=tuple(ReceiptItem(*i) for i in items),
     )
+
+
+def shown(connection: Connection, lists: int) -> pd.DataFrame:
+    """Every item of the newest lists: list_id, town_id, model, asked_at, rank, score."""
+    newest = sa.select(table).order_by(table.c.asked_at.desc(), table.c.id.desc()).limit(lists)
+    kept = newest.subquery()
+    columns = (
+        kept.c.id.label("list_id"), kept.c.town_id, kept.c.model, kept.c.asked_at, item.c.rank,
+        item.c.score,
+    )  # fmt: skip
+    query = sa.select(*columns).join(item, item.c.shortlist_id == kept.c.id)
+    found = connection.execute(query.order_by(kept.c.asked_at, kept.c.id, item.c.rank)).all()
+    return pd.DataFrame([tuple(row) for row in found], columns=[c.name for c in columns])
 
 
 def _read_filters(text: str) -> Filters:

@@ -267,6 +267,11 @@ class Store:
         with self._database.read() as connection:
             return shortlists.get(connection, rows.clean(list_id, "名单编号"))
 
+    def shown(self, lists: int) -> pd.DataFrame:
+        """Every item of the newest lists: list_id, town_id, model, asked_at, rank, score."""
+        with self._database.read() as connection:
+            return shortlists.shown(connection, lists)
+
     def firm_names(self, firm_ids: Collection[str]) -> dict[str, str]:
         """The names of firms by id; a firm that is gone has none."""
         with self._database.read() as connection:
