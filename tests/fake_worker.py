@@ -44,7 +44,7 @@ if __name__ == "__main__":
     from zyz_match import cli
     from zyz_match.matching import training
 
-    training.retrain = fake_retrain
+    training.retrain = fake_retrain  # type: ignore[assignment]
     JobDesk.pace = PACE
-    JobDesk._ask_child = lambda self, version: self.check(version)
+    JobDesk._ask_child = lambda self, version: self.check(version)  # type: ignore[method-assign]
     sys.exit(cli.main(["worker", *sys.argv[1:]]))

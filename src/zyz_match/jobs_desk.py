@@ -48,6 +48,7 @@ class JobDesk(ModelDesk):
     """The jobs of one store: any process may ask for one, look after it, or do it."""
 
     pace = Pace()
+    _child: "subprocess.Popen[bytes] | None" = None  # the worker that this process started last
 
     def retrain_job(self, *, dry_run: bool = False, by: str = "") -> Job:
         """Ask for a retraining, done by a process of its own; the one that goes on, if any does."""
@@ -86,16 +87,22 @@ class JobDesk(ModelDesk):
         return self.store.jobs.cancel(job_id)
 
     def resume(self) -> None:
-        """See to a job whose worker was killed: start another one."""
+        """See to a job whose worker was killed: start another one.
+
+        A worker of ours that still lives may be slow to start on a busy machine; a second one would
+        only slow it further.
+        """
+        if self._child is not None and self._child.poll() is None:
+            return
         if self.store.jobs.adopt(RETRAIN, self.pace.lease):
             self._start_worker()
 
     def _start_worker(self) -> None:
-        process = subprocess.Popen(
+        self._child = subprocess.Popen(
             self.worker, env=self._child_environment(), stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-        threading.Thread(target=process.wait, daemon=True).start()  # no zombie is left
+        threading.Thread(target=self._child.wait, daemon=True).start()  # no zombie is left
 
     # the worker's side -----------------------------------------------------------------------
 
@@ -120,7 +127,8 @@ class JobDesk(ModelDesk):
                 self._finish(job, owner, failed)
                 raise
             self._finish(job, owner, outcome)
-            self.collect()
+            with contextlib.suppress(StorageError):  # another training will collect as well
+                self.collect()
         return self.store.jobs.get(job.id)
 
     def _finish(self, job: Job, owner: str, outcome: Outcome) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from api.schemas_models import JobList, JobView, ModelList, ModelView, ServingVi
 from tests.api.api_world import client_of, code_of, firm_rows, make_world
 from tests.desk_world import wait_for
 from tests.fake_worker import VERDICT, fake_retrain
+from zyz_match.jobs_desk import Pace
 from zyz_match.service import Service
 from zyz_match.storage import registry
 
@@ -126,7 +128,8 @@ def test_a_server_that_starts_sees_to_an_orphan(
     service: Service = client.app.state.service  # type: ignore[attr-defined]
     service.store.jobs.enqueue("retrain", {"dry_run": True, "by": ""})
     service.store.jobs.claim("retrain", "dead", 0.0)
-    monkeypatch.setattr(Service, "pace", type(service.pace)(lease=-1.0))
+    monkeypatch.setattr(Service, "pace", Pace(heartbeat=0.2, lease=1.0, tick=0.05))
+    time.sleep(1.1)
     with client_of(service.settings) as other:
         [job] = other.get("/v1/jobs").json()["items"]
         wait_for(lambda: other.get(f"/v1/jobs/{job['id']}").json()["state"] == "done")

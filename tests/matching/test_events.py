@@ -7,12 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.matching.leads_world import REGIONS, TRADES, events, firms
-from zyz_match.matching.events import HALF_LIFE, YEAR, EventFeatures, days_of, dense
+from zyz_match.matching.events import HALF_LIFE, YEAR, EventFeatures, Sparse, days_of
 from zyz_match.matching.similarity import DATED
 
 IDS = firms()["firm_id"]
 FITTED = EventFeatures().fit(events(), IDS)
 DAYS = st.integers(FITTED.now - 1500, FITTED.now)
+
+
+def dense(found: Sparse, size: int) -> np.ndarray:
+    out = np.full(size, np.nan, dtype=np.float32)
+    out[found.rows] = found.values
+    return out
 
 
 def plain(day: int) -> dict[str, np.ndarray]:

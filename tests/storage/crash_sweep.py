@@ -59,7 +59,7 @@ def open_service(settings: Settings) -> Service:
     JobDesk.pace = Pace(heartbeat=3600.0, lease=-1.0, tick=0.01)
     JobDesk._start_worker = lambda self: None  # type: ignore[method-assign]
     JobDesk._canary = lambda self, version, _m: self._load_anew(version)  # type: ignore
-    JobDesk._fit = lambda self, _step: Retrained(  # type: ignore[method-assign]
+    JobDesk._fit = lambda self, step: Retrained(  # type: ignore[method-assign]
         Model(dict(PRIOR), ""), True, VERDICT, {"format": 1}
     )
     return Service(settings, Store.open(settings.database_url))

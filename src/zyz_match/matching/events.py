@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,15 @@ import pandas as pd
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-Sparse = tuple[Ints, Floats]  # firm rows, and the value of each; every other firm has no record
 HALF_LIFE = 730.0  # days in which an event loses half its weight: investment plans are biennial
 YEAR = 365.0
+
+
+class Sparse(NamedTuple):
+    """Values of some firms, by row; every other firm has no record."""
+
+    rows: Ints
+    values: Floats
 
 
 class EventFeatures:
@@ -119,10 +125,12 @@ class EventState:
         recent = per_firm((age <= YEAR).astype(np.float64))
         before = per_firm(((age > YEAR) & (age <= 2 * YEAR)).astype(np.float64))
         return {
-            "activity": (known, np.log1p(per_firm(0.5 ** (age / HALF_LIFE)))),
-            "recency": (known, 0.5 ** (youngest[known] / YEAR)),
-            "rhythm": (known, np.maximum(0.0, recent - before) / (recent + before + 1)),
-            "breadth": (known, np.log1p(np.bincount(e.rows[:n], e.new_places[:n], e.size)[known])),
+            "activity": Sparse(known, np.log1p(per_firm(0.5 ** (age / HALF_LIFE)))),
+            "recency": Sparse(known, 0.5 ** (youngest[known] / YEAR)),
+            "rhythm": Sparse(known, np.maximum(0.0, recent - before) / (recent + before + 1)),
+            "breadth": Sparse(
+                known, np.log1p(np.bincount(e.rows[:n], e.new_places[:n], e.size)[known])
+            ),
         }
 
     def record(self, row: int, regions: Sequence[str], industries: Sequence[str]) -> "Record":
@@ -168,7 +176,7 @@ class EventState:
         weights = 0.5 ** ((self.day - e.days[at]) / HALF_LIFE)
         sums = np.bincount(e.rows[at], weights, e.size)
         known = np.flatnonzero(sums)
-        return known, np.log1p(sums[known])
+        return Sparse(known, np.log1p(sums[known]))
 
     def partners_of(
         self, row: int, regions: Sequence[str], industries: Sequence[str], anchors: Sequence[int]
@@ -200,15 +208,7 @@ class EventState:
         joint = theirs[targets] - here
         sums = np.bincount(rows, joint, e.size)
         known = np.flatnonzero(sums > 0)
-        return known, np.log1p(sums[known])
-
-
-def dense(values: Sparse, size: int) -> npt.NDArray[np.float32]:
-    """One value a firm, NaN where there is no record."""
-    rows, found = values
-    out = np.full(size, np.nan, dtype=np.float32)
-    out[rows] = found
-    return out
+        return Sparse(known, np.log1p(sums[known]))
 
 
 def _among(labels: Ints, numbers: Mapping[str, int], words: Sequence[str]) -> npt.NDArray[np.bool_]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zyz_match.matching import kernels
-from zyz_match.matching.events import dense
+from zyz_match.matching.events import Sparse
 from zyz_match.matching.index import Index, beside, top_k
 from zyz_match.matching.query import Query
 
@@ -42,7 +42,7 @@ class Component:
     label: str
     part: Literal["fit", "propensity"]
     neutral: Literal["mean", "zero"]
-    compare: Callable[[Query, Index, Earlier], Values | Labelled | None]
+    compare: Callable[[Query, Index, Earlier], Values | Labelled | Sparse | None]
 
 
 def _words(query: Query, index: Index, _earlier: Earlier) -> Values | None:
@@ -111,21 +111,21 @@ def _marks(_query: Query, index: Index, _earlier: Earlier) -> Values | None:
     return np.asarray(index.structure["marks"])
 
 
-def _of_firms(name: str, query: Query, index: Index, _earlier: Earlier) -> Values | None:
+def _of_firms(name: str, query: Query, index: Index, _earlier: Earlier) -> Sparse | None:
     """What a firm did, whoever asks."""
     if index.events.empty:
         return None
-    return dense(index.events.as_of(query.day).firms[name], len(index))
+    return index.events.as_of(query.day).firms[name]
 
 
-def _with_town(name: str, query: Query, index: Index, _earlier: Earlier) -> Values | None:
+def _with_town(name: str, query: Query, index: Index, _earlier: Earlier) -> Sparse | None:
     """What a firm did in the town's regions and industries, or with its firms."""
     if index.events.empty:
         return None
     town = query.town
     anchors = tuple(index.row_of[a] for a in town.anchors if a in index.row_of)
     found = index.events.as_of(query.day).of_town(town.regions, town.industries, anchors)
-    return dense(found[name], len(index))
+    return found[name]
 
 
 COMPONENTS: tuple[Component, ...] = (
@@ -197,6 +197,8 @@ def _compared(
     raw = component.compare(query, index, earlier)
     if raw is None:
         return None
+    if isinstance(raw, Sparse):
+        return _scattered(component, raw, index)
     labels = raw.labels if isinstance(raw, Labelled) else None
     own = component.name in TEXT  # computed for this call, need not be copied
     values = np.array(
@@ -210,6 +212,17 @@ def _compared(
         return None
     if labels is not None:
         values, missing = _spread(values, missing, labels)
+    return Compared(component, values, missing)
+
+
+def _scattered(component: Component, found: Sparse, index: Index) -> Compared | None:
+    """Records of a few firms by the best active one; the others lack it and count 0."""
+    top = found.values[index.active[found.rows]].max(initial=0.0)
+    if top <= 0:
+        return None
+    values, missing = np.zeros(len(index), np.float32), np.ones(len(index), np.bool_)
+    values[found.rows] = np.clip(found.values / top, 0, 1)
+    missing[found.rows] = False
     return Compared(component, values, missing)
 
 
