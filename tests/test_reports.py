@@ -106,8 +106,8 @@ def test_the_first_sheet_says_what_it_is_and_what_it_was_made_from(tmp_path: Pat
     row = [c.value for c in sheet[header_row(sheet)]]
     assert row == [
         "名次", "企业名称", "统一社会信用代码/证券代码", "省", "市", "行业", "注册资本(万元)",
-        "参保人数", "资质", "得分", "适配", "意愿", "可信度", "成功可能性", "主要理由", "匹配环节", "提示",
-        "跟进阶段", "跟进人", "跟进情况",
+        "参保人数", "资质", "得分", "适配", "意愿", "可信度", "成功可能性", "主要理由", "匹配环节",
+        "提示", "跟进阶段", "跟进人", "跟进情况",
     ]  # fmt: skip
     second = [c.value for c in sheet[header_row(sheet) + 2]]
     assert (second[0], second[5], second[6], second[7]) == (2, "黑色金属铸造（3391）", 1234.5, 7)
