@@ -19,6 +19,7 @@ from scipy import sparse
 from tests.worlds import TOWN, world
 from zyz_match.matching import index as layout
 from zyz_match.matching import kernels
+from zyz_match.matching.features import Cover
 from zyz_match.matching.index import Index, Postings, top_k
 from zyz_match.matching.model import Model
 
@@ -78,7 +79,9 @@ def test_coverage_counts_the_firms_that_hold_every_n_gram(
         covering = held[:, columns].all(axis=1)
         df = covering.sum()
         plain += weight * np.log1p((firms - df + 0.5) / (df + 0.5)) * covering
-    np.testing.assert_allclose(laid_out(words).coverage(terms), plain, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        laid_out(words).coverage(Cover.of(terms)), plain, rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("firms", [kernels.BLOCK - 1, kernels.BLOCK, kernels.BLOCK + 65])
@@ -89,9 +92,9 @@ def test_a_pool_larger_than_a_block_is_no_different(firms: int) -> None:
     found = laid_out(words)
     rounding = 2.5 / layout.TOP_CODE * float(weights.sum())
     np.testing.assert_allclose(found.sums(columns, weights), plain @ weights, atol=rounding)
-    rare = found.coverage([(np.array([11]), 1.0)])
+    rare = found.coverage(Cover.of([(np.array([11]), 1.0)]))
     np.testing.assert_array_equal(rare > 0, plain[:, 11] > 0)
-    both = found.coverage([(np.array([0, 11]), 1.0)])
+    both = found.coverage(Cover.of([(np.array([0, 11]), 1.0)]))
     np.testing.assert_array_equal(both > 0, (plain[:, 0] > 0) & (plain[:, 11] > 0))
 
 

@@ -8,7 +8,7 @@ segmented words as matching features for Chinese business scopes. The work is do
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, lru_cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ _BOILERPLATE = re.compile(
     r"|(?:一般|许可)(?:经营)?项目\s*[:：]?|经营范围\s*[:：]"
 )
 _SEPARATOR = re.compile(r"[\s;；、,，。.|/:：()（）\[\]【】“”\"《》<>*]+")
+_NOT_KEPT = ("_looked_up", "recent")  # made anew where needed
 _LEGAL_FORM = re.compile(
     r"(?:股份)?有限(?:责任)?公司|集团|股份|公司|分公司|厂$|农民专业合作社|专业合作社|合作社"
 )
@@ -47,6 +48,23 @@ def phrases(scope: str, products: str, name: str) -> list[str]:
 def term_phrases(term: str) -> tuple[str, ...]:
     """The phrases of one profile term, cut as the firms' texts are."""
     return tuple(p for p in _SEPARATOR.split(normalise(term).lower()) if p)
+
+
+class Cover(NamedTuple):
+    """The n-grams that terms need, laid end to end, as `kernels.cover` takes them."""
+
+    columns: Columns  # distinct n-grams
+    starts: Columns  # (terms + 1,) first of each term's entries in `needed`
+    needed: Columns  # numbers into `columns`
+    weights: npt.NDArray[np.float64]  # (terms,)
+
+    @classmethod
+    def of(cls, terms: Sequence[tuple[Columns, float]]) -> Self:
+        """The cover of terms given as (n-grams, weight)."""
+        some = np.concatenate([c for c, _ in terms]) if terms else np.empty(0, dtype=np.int64)
+        columns, needed = np.unique(some, return_inverse=True)
+        starts = np.append(0, np.cumsum([len(c) for c, _ in terms])).astype(np.int64)
+        return cls(columns, starts, needed, np.array([w for _, w in terms], dtype=np.float64))
 
 
 class WordFeatures(TransformerMixin, BaseEstimator):
@@ -76,7 +94,8 @@ class WordFeatures(TransformerMixin, BaseEstimator):
     def fit_transform(self, frame: pd.DataFrame, y: None = None, **_: Any) -> sparse.csr_matrix:
         """Fit, and give the weights of the same table without cutting it twice."""
         vectorizer = CountVectorizer(analyzer="char", ngram_range=self.ngram_range)
-        self.__dict__.pop("_looked_up", None)
+        for name in _NOT_KEPT:
+            self.__dict__.pop(name, None)
         incidence, distinct = self._incidence(frame)
         try:
             counted = vectorizer.fit_transform(distinct)
@@ -126,6 +145,16 @@ class WordFeatures(TransformerMixin, BaseEstimator):
             for i in range(len(phrase) - n + 1)
         ]
 
+    def cover(self, terms: Iterable[tuple[str, float]]) -> Cover:
+        """What weighted terms need; a term with an unknown n-gram is covered by nobody."""
+        asked = ((self.columns_of(term), weight) for term, weight in terms)
+        return Cover.of([(c, weight) for c, weight in asked if c is not None])
+
+    @cached_property
+    def recent(self) -> dict[str, Any]:
+        """What was prepared lately, by town; not part of the artifact."""
+        return {}
+
     def columns_of(self, term: str) -> npt.NDArray[np.int64] | None:
         """Columns that a text must all hold to cover the term; None when one is unknown."""
         return self._looked_up(term)[1]
@@ -146,7 +175,7 @@ class WordFeatures(TransformerMixin, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
-        return {k: v for k, v in state.items() if k != "_looked_up"}
+        return {k: v for k, v in state.items() if k not in _NOT_KEPT}
 
     @staticmethod
     def _incidence(frame: pd.DataFrame) -> tuple[sparse.csr_matrix, list[str]]:

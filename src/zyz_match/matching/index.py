@@ -19,7 +19,7 @@ from zyz_match.domain import Col, Standing
 from zyz_match.industry import IndustryTree
 from zyz_match.matching import kernels
 from zyz_match.matching.events import EventFeatures
-from zyz_match.matching.features import FirmFeatures, Floats
+from zyz_match.matching.features import Cover, FirmFeatures, Floats
 from zyz_match.region import Division, Divisions
 
 S = TypeVar("S")
@@ -110,19 +110,17 @@ class Postings:
         )  # fmt: skip
         return out
 
-    def coverage(self, terms: Sequence[tuple[Ints, float]]) -> Floats:
+    def coverage(self, cover: Cover) -> Floats:
         """Sum of weight x ln(1 + (n - df + .5) / (df + .5)) over the terms that a firm covers.
 
-        A term is (n-grams, weight): df firms of n hold all of its n-grams.
+        df firms of n hold all n-grams of a term.
         """
         firms = self.dense.shape[1]
         out = np.zeros(len(self.starts) * kernels.BLOCK, dtype=np.float32)
-        if terms:
-            columns, needed = np.unique(np.concatenate([c for c, _ in terms]), return_inverse=True)
-            starts = np.append(0, np.cumsum([len(c) for c, _ in terms]))
+        if len(cover.weights):
             kernels.cover(
-                self.starts, self.rows, self.held, self.place, columns,
-                starts, needed, np.array([w for _, w in terms], dtype=np.float64), firms, out,
+                self.starts, self.rows, self.held, self.place, cover.columns, cover.starts,
+                cover.needed, cover.weights, firms, out,
             )  # fmt: skip
         return out[:firms]
 

@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from zyz_match.domain import Need, Role, Town
-from zyz_match.matching.features import Floats, WordFeatures
+from zyz_match.matching.features import Cover, Floats, WordFeatures
 from zyz_match.region import Division, Divisions
 
+RECENT = 256  # towns whose queries are kept
 PRODUCTS = "主导产品"  # the segment of terms that come from the products, not from the chain
 # a town's products say what it is; its chain says what would complete it, most of all its gaps
 ROLE_WEIGHT: dict[Role, float] = {"core": 0.5, "upstream": 0.3, "downstream": 0.3, "support": 0.2}
@@ -42,6 +43,7 @@ class Query:
     terms: tuple[Term, ...]
     columns: npt.NDArray[np.int64]  # n-grams asked for
     weights: Floats  # and their weights
+    cover: Cover  # what covering each term needs
     targets: tuple[Target, ...]
     place: Division | None
     day: int | None = None  # events count as of this day (days since 1970-01-01); None is today
@@ -56,11 +58,25 @@ class Query:
 
 
 def prepare(town: Town, words: WordFeatures) -> Query:
-    """The query of a town; terms whose n-grams no firm uses stay listed but weigh nothing."""
+    """The query of a town; terms whose n-grams no firm uses stay listed but weigh nothing.
+
+    The queries of the towns asked for lately are kept.
+    """
+    known: Query | None = words.recent.get(town.id)
+    if known is not None and known.town == town:
+        return known
+    if len(words.recent) >= RECENT:
+        words.recent.clear()
+    query = words.recent[town.id] = _prepare(town, words)
+    return query
+
+
+def _prepare(town: Town, words: WordFeatures) -> Query:
     terms, targets = tuple(_terms(town)), tuple(_targets(town))
-    columns, weights = words.query((t.text, t.weight) for t in terms)
+    asked = [(t.text, t.weight) for t in terms]
+    columns, weights = words.query(asked)
     place = Divisions.shipped().place(town.province, town.city, town.county, "")
-    return Query(town, terms, columns, weights, targets, place)
+    return Query(town, terms, columns, weights, words.cover(asked), targets, place)
 
 
 def _terms(town: Town) -> Iterable[Term]:

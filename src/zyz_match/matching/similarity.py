@@ -55,9 +55,7 @@ def _terms(query: Query, index: Index, _earlier: Earlier) -> Values | None:
     """Sum over the terms a firm's text covers of weight x ln(1 + (n - df + .5) / (df + .5))."""
     if not len(query.columns):
         return None
-    words = index.features.words_
-    asked = ((words.columns_of(t.text), t.weight) for t in query.terms)
-    return index.postings.coverage([(c, weight) for c, weight in asked if c is not None])
+    return index.postings.coverage(query.cover)
 
 
 def _latent(query: Query, index: Index, _earlier: Earlier) -> Values | None:
@@ -153,7 +151,8 @@ COMPONENTS: tuple[Component, ...] = (
 )
 NAMED = {c.name: c for c in COMPONENTS}
 TEXT = frozenset({"words", "terms", "latent", "peers"})
-SECOND = ("terms", "latent")  # compared on a second thread while the others are on the first
+SECOND = ("terms", "industry", "place")  # compared on a second thread beside the others
+LATENT = ("latent", "peers")  # compared after those, each on both threads
 DATED = ("activity", "recency", "rhythm", "breadth", "region", "sector", "both", "partners")
 TOWNLESS = frozenset({"marks", "capacity", *DATED[:4]})  # the same for every town: computed once
 
@@ -170,12 +169,13 @@ class Compared:
 def compare(query: Query, index: Index, wanted: Collection[str]) -> list[Compared]:
     """The wanted components that can be compared for this town and pool, in the table's order."""
     asked = {*wanted, *("words", "latent")} if "peers" in wanted else wanted
-    first = [n for n in NAMED if n in asked and n not in (*SECOND, "peers")]
+    first = [n for n in NAMED if n in asked and n not in (*SECOND, *LATENT)]
     second = [n for n in SECOND if n in asked]
     done = dict(ChainMap(*beside(partial(_several, query, index), first, second)))
-    if "peers" in wanted:
-        earlier = {n: c.values for n, c in done.items() if c is not None}
-        done["peers"] = _compared(NAMED["peers"], query, index, earlier)
+    for name in LATENT:
+        if name in asked:
+            earlier = {n: c.values for n, c in done.items() if c is not None}
+            done[name] = _compared(NAMED[name], query, index, earlier)
     return [c for n in NAMED if n in wanted and (c := done[n]) is not None]
 
 
