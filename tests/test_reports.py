@@ -111,7 +111,7 @@ def test_the_first_sheet_says_what_it_is_and_what_it_was_made_from(tmp_path: Pat
     ]  # fmt: skip
     second = [c.value for c in sheet[header_row(sheet) + 2]]
     assert (second[0], second[5], second[6], second[7]) == (2, "黑色金属铸造（3391）", 1234.5, 7)
-    assert second[16:] == ["洽谈中", "张三", None]
+    assert second[17:] == ["洽谈中", "张三", None]
 
 
 def test_the_first_sheet_is_ready_to_print(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_the_first_sheet_is_ready_to_print(tmp_path: Path) -> None:
     assert sheet.page_setup.fitToHeight == 0
     assert sheet.print_title_rows == f"${top}:${top}"
     assert sheet.freeze_panes == f"C{top + 1}"
-    assert sheet.auto_filter.ref == f"A{top}:S{top + 2}"
+    assert sheet.auto_filter.ref == f"A{top}:T{top + 2}"
     assert "&P" in sheet.oddFooter.right.text
     (bars,) = sheet.conditional_formatting
     assert str(bars.sqref) == f"J{top + 1}:J{top + 2}"
