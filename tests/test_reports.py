@@ -128,8 +128,8 @@ def test_the_first_sheet_is_ready_to_print(tmp_path: Path) -> None:
     assert "&P" in sheet.oddFooter.right.text
     (bars,) = sheet.conditional_formatting
     assert str(bars.sqref) == f"J{top + 1}:J{top + 2}"
-    assert sheet.cell(top + 1, 14).alignment.wrap_text
-    widths = [sheet.column_dimensions[c].width for c in "ABN"]
+    assert sheet.cell(top + 1, 15).alignment.wrap_text
+    widths = [sheet.column_dimensions[c].width for c in "ABO"]
     assert widths[0] < widths[1] < widths[2]
 
 
