@@ -210,12 +210,14 @@ def main() -> None:
     print(text)
     if given.write:
         page = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+        _, mark, rest = page.read_text("utf-8").partition("\n## Retraining\n")
         page.write_text(
             "# Benchmarks\n\nCommand: `make bench` (`tests/benchmarks/bench_ranking.py --write` "
             "keeps the table here). The corpus is synthetic and seeded: Zipfian Chinese business "
             "scopes.\nExact top 100; ours is the whole score (words, terms, latent, peers, "
-            "structure) under a filter, the others score words alone without one. The towns are "
-            f"not those that the settings were chosen on.\nCompare ratios only.\n\n{text}\n",
+            "structure, events) under a filter, the others score words alone without one. The "
+            "towns are not those that the settings were chosen on.\nCompare ratios only.\n\n"
+            f"{text}\n{mark}{rest}",
             "utf-8",
         )
 

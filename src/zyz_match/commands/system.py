@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import typer
 
 from zyz_match.commands.lists import Json
+from zyz_match.commands.model_text import card_lines
 from zyz_match.commands.office import emit_json, existing_file, written
 from zyz_match.console import Column, Meter, figures, note, say, show_table
 from zyz_match.errors import InputError
@@ -55,6 +56,8 @@ def backtest(
     say(f"专业镇 {report.towns} 个，其中有真实结果可对照的 {report.judged} 个。")
     if report.verdict:
         say(f"线索训练：{report.verdict}")
+        for line in card_lines(report.metrics, {}):
+            say(f"　{line}")
     if not report.rows:
         note("没有 truth.csv，只排出了名单，没有可对照的结果。", "yellow")
         return

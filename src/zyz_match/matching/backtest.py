@@ -1,8 +1,8 @@
 """Rank every town of a data set and hold the lists against its truth, beside plain baselines."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -41,6 +41,7 @@ class BacktestReport:
     judged: int
     rows: list[Row]
     verdict: str = ""  # Chinese: what the leads changed, "" without leads
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # of the model's card, with leads
 
 
 def backtest(
@@ -68,7 +69,10 @@ def backtest(
         index, asked, present, k=k, model=model, progress=lambda d, n: progress("回测", d, n)
     )
     rows = _rows(index, asked, events, present, truth, run, k) if truth else []
-    return BacktestReport(run, len(asked), len(truth), rows, found.verdict if found else "")
+    if found is None:
+        return BacktestReport(run, len(asked), len(truth), rows)
+    metrics = found.card["metrics"]
+    return BacktestReport(run, len(asked), len(truth), rows, found.verdict, metrics)
 
 
 def _retrained(
