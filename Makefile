@@ -1,5 +1,6 @@
 # zyz-match: `make run` and `make test` need python3 (>= 3.11) with venv, and make. Nothing else.
-ROOT := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
+# make cannot take a path with a blank apart: inside the folder every path is relative
+ROOT := $(if $(wildcard src/zyz_match/__init__.py),./,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
