@@ -36,7 +36,7 @@ EQUAL = 1e-9  # scores of one model in two processes
 _MODEL_CURE = "可用 zyz-match models rollback 退回上一版本，或用 zyz-match retrain 重新训练"
 _MODEL_CLASSES = ("zyz_match.matching.*", "zyz_match.domain.Chance")
 _INDEX_CLASSES = (
-    "zyz_match.matching.*", "zyz_match.domain.Col", "builtins.slice", "pandas.DataFrame",
+    "zyz_match.matching.*", "builtins.slice", "pandas.DataFrame",
     "pandas.Index", "pandas.RangeIndex", "pandas.StringDtype", "pandas.arrays.StringArray",
     "pandas._libs.arrays.__pyx_unpickle_NDArrayBacked", "pandas._libs.internals._unpickle_block",
     "pandas.core.indexes.base._new_Index", "pandas.core.internals.managers.BlockManager",

@@ -273,7 +273,7 @@ class StructureFeatures(TransformerMixin, BaseEstimator):
         self.sorted_: dict[str, npt.NDArray[np.float64]] = {}
         for column in self.quantile_columns:
             values = frame[column].to_numpy(np.float64)
-            self.sorted_[column] = np.sort(values[~np.isnan(values)])
+            self.sorted_[str(column)] = np.sort(values[~np.isnan(values)])
         return self
 
     def transform(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
@@ -298,7 +298,7 @@ class StructureFeatures(TransformerMixin, BaseEstimator):
         return np.array(STRUCTURE, dtype=object)
 
     def _quantile(self, frame: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
-        values, among = frame[column].to_numpy(np.float64), self.sorted_[column]
+        values, among = frame[column].to_numpy(np.float64), self.sorted_[str(column)]
         if not len(among):
             return np.full(len(values), np.nan)
         low = np.searchsorted(among, values, "left")

@@ -139,6 +139,7 @@ class Index:
     def fit(self, frame: pd.DataFrame, events: pd.DataFrame | None = None) -> Self:
         """Fit the features on a firm table (columns of `Col`) and lay them out."""
         self.frame = frame.sort_values(Col.FIRM_ID, kind="stable").reset_index(drop=True)
+        self.frame.columns = [str(c) for c in frame.columns]  # an enum pickles as a call
         self.features = FirmFeatures()
         words, latent, structure = self.features.fit_parts(self.frame)
         known = self.features.words_
