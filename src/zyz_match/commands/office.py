@@ -1,8 +1,10 @@
 """What every command needs: the opened service, JSON out, the numbers of an option checked."""
 
+import contextlib
 import getpass
 import json
 import math
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -77,10 +79,9 @@ def program() -> str:
     beside = Path(sys.executable).with_name("zyz-match")
     if not beside.exists():
         return "python -m zyz_match"
-    try:
-        return str(beside.relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        return str(beside)
+    with contextlib.suppress(ValueError, OSError):
+        beside = beside.relative_to(Path.cwd())
+    return shlex.quote(str(beside)) if " " in str(beside) else str(beside)
 
 
 def written(path: Path, what: str) -> None:
