@@ -11,7 +11,14 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.schemas import Health
-from api.schemas_models import JobList, JobView, ModelList, ModelView, ServingView
+from api.schemas_models import (
+    JobList,
+    JobView,
+    ModelList,
+    ModelView,
+    ServingView,
+    WatchView,
+)  # fmt: skip
 from tests.api.api_world import client_of, code_of, firm_rows, make_world
 from tests.desk_world import wait_for
 from tests.fake_worker import VERDICT, fake_retrain
@@ -133,3 +140,20 @@ def test_a_server_that_starts_sees_to_an_orphan(
     with client_of(service.settings) as other:
         [job] = other.get("/v1/jobs").json()["items"]
         wait_for(lambda: other.get(f"/v1/jobs/{job['id']}").json()["state"] == "done")
+
+
+def test_what_was_shown_is_watched_by_town_and_model(client: TestClient) -> None:
+    for town in ("syn-silk", "syn-silk", "syn-casting"):
+        client.get(f"/v1/towns/{town}/matches")
+    version = retrained(client)["result"]["version"]
+    client.get("/v1/towns/syn-silk/matches")
+    found = client.get("/v1/watch")
+    WatchView.model_validate_json(found.content)
+    answer = found.json()
+    assert {e["town_id"]: e["lists"] for e in answer["exposure"]} == {
+        "syn-casting": 1, "syn-silk": 3,
+    }  # fmt: skip
+    assert answer["models"] == {"prior-1": 0.75, version: 0.25}
+    assert sum(e["share"] for e in answer["exposure"]) == pytest.approx(1)
+    assert "还不能比较模型" in answer["sufficiency"]
+    assert answer["drifts"] == []

@@ -144,3 +144,13 @@ def test_the_real_training_runs_in_a_process_of_its_own(home: Path) -> None:
     assert job["state"] == "done"
     assert "不足以比较" in job["result"]["verdict"]
     assert process(home, "worker").returncode == 0
+
+
+def test_watch_says_whether_the_data_suffice_and_who_was_shown(run_cli: Cli) -> None:
+    run_cli("rank", "合成铸造")
+    said = run_cli("watch")
+    assert said.code == 0
+    assert "还不能比较模型" in said.out
+    assert re.search(r"合成铸造专业镇 +1 +100%", said.out)
+    assert "模型 prior-1 出了 100% 的名单" in said.out
+    assert run_cli("watch", "--json").json["models"] == {"prior-1": 1.0}
