@@ -8,7 +8,7 @@ Differences are paired by lead and resampled by town.
 import numpy as np
 
 from zyz_match.matching.examples import Examples, Floats
-from zyz_match.matching.metrics import DRAWS, Interval
+from zyz_match.matching.metrics import Interval, bootstrap
 from zyz_match.matching.model import Model
 
 NEWEST = 0.3  # share of the leads, the last to close, that a challenger is judged on
@@ -69,18 +69,5 @@ def paired(one: Model, other: Model, leads: Examples, seed: int = 0) -> Interval
     Ten towns or more are resampled whole, so that no town decides alone; of fewer, the leads are.
     """
     (first, towns), (second, _) = gains(one, leads), gains(other, leads)
-    return interval(first - second, seed, towns)
-
-
-def interval(values: Floats, seed: int = 0, groups: Floats | None = None) -> Interval:
-    """Mean and 95 % bootstrap interval; whole groups are resampled where there are enough."""
-    if not len(values):
-        return Interval(0.0, 0.0, 0.0)
-    number = np.arange(len(values))
-    if groups is not None and len(np.unique(groups)) >= RESAMPLED:
-        number = np.unique(groups, return_inverse=True)[1]
-    sums, sizes = np.bincount(number, values), np.bincount(number)
-    picked = np.random.default_rng(seed).integers(0, len(sums), (DRAWS, len(sums)))
-    means = sums[picked].sum(axis=1) / sizes[picked].sum(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(float(values.mean()), float(low), float(high))
+    many = len(np.unique(towns)) >= RESAMPLED
+    return bootstrap(first - second, seed=seed, groups=towns if many else None)

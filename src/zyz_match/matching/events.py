@@ -15,6 +15,7 @@ import pandas as pd
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 HALF_LIFE = 730.0  # days in which an event loses half its weight: investment plans are biennial
 YEAR = 365.0
 
@@ -52,7 +53,7 @@ class EventFeatures:
         self.target_of = self._shared(_labels(known["target"])[1])
         return self
 
-    def _first(self, labels: Ints) -> npt.NDArray[np.bool_]:
+    def _first(self, labels: Ints) -> Flags:
         """Whether an event is its firm's first one with its label."""
         again = pd.DataFrame({"label": labels, "row": self.rows}).duplicated().to_numpy()
         return np.asarray(~again & (labels >= 0))
@@ -138,8 +139,7 @@ class EventState:
         e, n = self.events, self.until
         own = np.flatnonzero(e.rows[:n] == row)
         age = self.day - e.days[own][e.deals[own]]
-        there = _among(e.region_of[own], e.regions, regions)
-        within = _among(e.industry_of[own], e.industries, industries)
+        there, within = self._places(own, regions, industries)
         return Record(
             total=len(age),
             recent=int((age <= YEAR).sum()),
@@ -158,9 +158,7 @@ class EventState:
         self, regions: tuple[str, ...], industries: tuple[str, ...], anchors: tuple[int, ...]
     ) -> Mapping[str, Sparse]:
         """region, sector, both and partners: who has been there, in that, and with whom."""
-        e, n = self.events, self.until
-        there = _among(e.region_of[:n], e.regions, regions)
-        within = _among(e.industry_of[:n], e.industries, industries)
+        there, within = self._places(slice(self.until), regions, industries)
         both = there & within
         return {
             "region": self._decayed(there),
@@ -169,7 +167,15 @@ class EventState:
             "partners": self._partners(both, anchors),
         }
 
-    def _decayed(self, some: npt.NDArray[np.bool_]) -> Sparse:
+    def _places(
+        self, some: slice | Ints, regions: Sequence[str], industries: Sequence[str]
+    ) -> tuple[Flags, Flags]:
+        """Which of some events lie in the regions, and which in the industries."""
+        e = self.events
+        there = _among(e.region_of[some], e.regions, regions)
+        return there, _among(e.industry_of[some], e.industries, industries)
+
+    def _decayed(self, some: Flags) -> Sparse:
         """log(1 + events, an event weighing half after HALF_LIFE)."""
         e = self.events
         at = np.flatnonzero(some)
@@ -182,16 +188,12 @@ class EventState:
         self, row: int, regions: Sequence[str], industries: Sequence[str], anchors: Sequence[int]
     ) -> Ints:
         """Rows of the firms of the town that one firm invested together with."""
-        e, n = self.events, self.until
-        there = _among(e.region_of[:n], e.regions, regions)
-        both = there & _among(e.industry_of[:n], e.industries, industries)
-        rows, targets, here = self._joint(both, anchors)
+        there, within = self._places(slice(self.until), regions, industries)
+        rows, targets, here = self._joint(there & within, anchors)
         same = here & np.isin(targets, targets[rows == row]) & (rows != row)
         return np.unique(rows[same])
 
-    def _joint(
-        self, both: npt.NDArray[np.bool_], anchors: Sequence[int]
-    ) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:
+    def _joint(self, both: Flags, anchors: Sequence[int]) -> tuple[Ints, Ints, Flags]:
         """Firm and target of every shared investment, and whether that firm is of the town."""
         e, n = self.events, self.until
         in_town = np.zeros(e.size, dtype=bool)
@@ -200,7 +202,7 @@ class EventState:
         at = np.flatnonzero(e.target_of[:n] >= 0)
         return e.rows[at], e.target_of[at], in_town[e.rows[at]]
 
-    def _partners(self, both: npt.NDArray[np.bool_], anchors: Sequence[int]) -> Sparse:
+    def _partners(self, both: Flags, anchors: Sequence[int]) -> Sparse:
         """log(1 + joint investments with the firms of the town), a firm not with itself."""
         e = self.events
         rows, targets, here = self._joint(both, anchors)
@@ -211,7 +213,7 @@ class EventState:
         return Sparse(known, np.log1p(sums[known]))
 
 
-def _among(labels: Ints, numbers: Mapping[str, int], words: Sequence[str]) -> npt.NDArray[np.bool_]:
+def _among(labels: Ints, numbers: Mapping[str, int], words: Sequence[str]) -> Flags:
     """Whether each label is one of the words; -1, the last place of the table, is none."""
     table = np.zeros(len(numbers) + 2, dtype=bool)
     table[[numbers[w] for w in words if w in numbers]] = True

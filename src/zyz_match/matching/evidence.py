@@ -242,7 +242,7 @@ class Explainer:
 
     def _partner_lines(self, row: int) -> tuple[str, ...]:
         town, names = self.query.town, self.index.frame[Col.NAME]
-        anchors = [self.index.row_of[a] for a in town.anchors if a in self.index.row_of]
+        anchors = self.index.rows_of(town.anchors)
         found = self._state.partners_of(row, town.regions, town.industries, anchors)
         shown = "、".join(str(names.iloc[r]) for r in found[:SHOWN_TERMS])
         more = f"等 {len(found)} 家" if len(found) > SHOWN_TERMS else ""

@@ -58,20 +58,18 @@ class Examples:
 
     def totals(self, model: Model) -> Floats:
         """The score of every lead by a model, exactly as a list would have shown it then."""
-        weights = np.array([model.weights.get(n, 0.0) for n in NAMES])
-        bent = np.column_stack(
-            [model.bend(n, v) for n, v in zip(NAMES, self.values.T, strict=True)]
-        )
-        whole = self.live @ weights
-        points = (bent * self.live) @ weights
-        return np.asarray(100 * np.divide(points, whole, out=np.zeros(len(self)), where=whole > 0))
+        columns = zip(NAMES, self.values.T, strict=True)
+        return 100 * self._share(np.column_stack([model.bend(n, v) for n, v in columns]), model)
 
     def confidence(self, model: Model) -> Floats:
         """Share of the points whose data the firm had."""
+        return self._share(self.known, model)
+
+    def _share(self, values: Floats | Flags, model: Model) -> Floats:
+        """The weighted mean of values over the live components, 0 where none is live."""
         weights = np.array([model.weights.get(n, 0.0) for n in NAMES])
-        whole = self.live @ weights
-        held = (self.live * self.known) @ weights
-        return np.asarray(np.divide(held, whole, out=np.zeros(len(self)), where=whole > 0))
+        whole, part = self.live @ weights, (values * self.live) @ weights
+        return np.asarray(np.divide(part, whole, out=np.zeros(len(self)), where=whole > 0))
 
 
 def graded(rounds: pd.DataFrame) -> pd.DataFrame:
@@ -155,5 +153,4 @@ class _Table:
             rows = firm[leads]
             self.values[leads, column] = part.values[rows]
             self.known[leads, column] = ~part.missing[rows]
-            share = query.latent_share if part.component.name == "latent" else 1.0
-            self.live[leads, column] = share
+            self.live[leads, column] = query.share(part.component.name)

@@ -3,7 +3,7 @@
 Every firm is scored, none is skipped; a list is the true top of all scores.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -167,6 +167,10 @@ class Index:
     def row_of(self) -> dict[str, int]:
         """Row of each firm id."""
         return {f: i for i, f in enumerate(self.frame[Col.FIRM_ID])}
+
+    def rows_of(self, firm_ids: Iterable[str]) -> tuple[int, ...]:
+        """Rows of the given firms, without those that are not here."""
+        return tuple(self.row_of[f] for f in firm_ids if f in self.row_of)
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("row_of", "_kept")}

@@ -36,12 +36,24 @@ class Interval:
     high: float
 
 
-def bootstrap(values: npt.NDArray[np.float64], draws: int = DRAWS, seed: int = 0) -> Interval:
-    """Mean over towns and its percentile bootstrap interval (Efron 1979), towns resampled."""
+def bootstrap(
+    values: npt.NDArray[np.float64],
+    draws: int = DRAWS,
+    seed: int = 0,
+    groups: npt.NDArray[np.float64] | None = None,
+) -> Interval:
+    """Mean of values and its percentile bootstrap interval (Efron 1979).
+
+    Values are resampled, or with `groups` (a label a value) whole groups of them.
+    """
     if not len(values):
         return Interval(0.0, 0.0, 0.0)
-    rng = np.random.default_rng(seed)
-    means = values[rng.integers(0, len(values), (draws, len(values)))].mean(axis=1)
+    number = np.arange(len(values))
+    if groups is not None:
+        number = np.unique(groups, return_inverse=True)[1]
+    sums, sizes = np.bincount(number, values), np.bincount(number)
+    picked = np.random.default_rng(seed).integers(0, len(sums), (draws, len(sums)))
+    means = sums[picked].sum(axis=1) / sizes[picked].sum(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return Interval(float(values.mean()), float(low), float(high))
 

@@ -89,7 +89,7 @@ class Model:
 
     def weight(self, name: str, query: Query) -> float:
         """Weight of a component for one town."""
-        return self.weights[name] * (query.latent_share if name == "latent" else 1.0)
+        return self.weights[name] * query.share(name)
 
     def bend(self, name: str, values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """Values of a component as the model counts them."""

@@ -56,6 +56,10 @@ class Query:
         """
         return 0.25 + 0.375 * min(1.0, (len(self.terms) - 1) / 10)
 
+    def share(self, name: str) -> float:
+        """By how much the length of the profile changes the weight of a component."""
+        return self.latent_share if name == "latent" else 1.0
+
 
 def prepare(town: Town, words: WordFeatures) -> Query:
     """The query of a town; terms whose n-grams no firm uses stay listed but weigh nothing.

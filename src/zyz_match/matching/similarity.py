@@ -5,7 +5,6 @@ or the pool has nothing to compare. The numbers are brought to [0, 1] by the bes
 a missing one takes the neutral value: the pool's mean, or 0 for a record that can only add.
 """
 
-from collections import ChainMap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -77,7 +76,7 @@ def seed_rows(query: Query, index: Index, values: Mapping[str, Values]) -> npt.N
     if "words" not in values or "latent" not in values:
         return np.empty(0, dtype=np.int64)
     by_text = values["words"] + np.float32(query.latent_share) * values["latent"]
-    anchors = [index.row_of[a] for a in query.town.anchors if a in index.row_of]
+    anchors = index.rows_of(query.town.anchors)
     most = max(1, min(SEEDS, round(SEED_SHARE * len(index))))
     best = top_k(by_text.astype(np.float64), index.active, most)
     best = best[by_text[best] > 0]
@@ -121,8 +120,8 @@ def _with_town(name: str, query: Query, index: Index, _earlier: Earlier) -> Spar
     if index.events.empty:
         return None
     town = query.town
-    anchors = tuple(index.row_of[a] for a in town.anchors if a in index.row_of)
-    found = index.events.as_of(query.day).of_town(town.regions, town.industries, anchors)
+    state, anchors = index.events.as_of(query.day), index.rows_of(town.anchors)
+    found = state.of_town(town.regions, town.industries, anchors)
     return found[name]
 
 
@@ -171,7 +170,8 @@ def compare(query: Query, index: Index, wanted: Collection[str]) -> list[Compare
     asked = {*wanted, *("words", "latent")} if "peers" in wanted else wanted
     first = [n for n in NAMED if n in asked and n not in (*SECOND, *LATENT)]
     second = [n for n in SECOND if n in asked]
-    done = dict(ChainMap(*beside(partial(_several, query, index), first, second)))
+    here, there = beside(partial(_several, query, index), first, second)
+    done = here | there
     for name in LATENT:
         if name in asked:
             earlier = {n: c.values for n, c in done.items() if c is not None}

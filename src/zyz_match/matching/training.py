@@ -17,7 +17,7 @@ from zyz_match.matching.calibration import calibrate
 from zyz_match.matching.examples import Examples, gather
 from zyz_match.matching.fitting import SETTINGS, TrainingSettings, fit_boosted, fit_map
 from zyz_match.matching.index import Index
-from zyz_match.matching.metrics import Interval
+from zyz_match.matching.metrics import Interval, bootstrap
 from zyz_match.matching.model import Model
 from zyz_match.matching.training_card import Card, card
 
@@ -141,9 +141,9 @@ def retrain(
 def _better_kind(older: Examples, fits: dict[str, Fit], seed: int) -> str:
     """The kind of model to send into the contest, chosen on the older leads alone."""
     first, second = contest.split(older)
-    boosted = fits["boosted"](first)
-    plain = fits["map"](first)
-    if boosted is None or plain is None or contest.lacking(second):
+    boosted = None if contest.lacking(second) else fits["boosted"](first)
+    plain = None if boosted is None else fits["map"](first)
+    if boosted is None or plain is None:
         return "map"
     return "boosted" if contest.paired(boosted, plain, second, seed).low > 0 else "map"
 
@@ -160,7 +160,7 @@ def _left_out(examples: Examples, fit: Fit, seed: int) -> Interval | None:
         if fitted is not None:
             mine, prior = (contest.gains(m, examples.only(out))[0] for m in (fitted, Model()))
             differences.append(mine - prior)
-    return contest.interval(np.concatenate(differences), seed) if differences else None
+    return bootstrap(np.concatenate(differences), seed=seed) if differences else None
 
 
 def prediction_hash(model: Model, examples: Examples) -> str:
