@@ -167,8 +167,9 @@ class LeadDesk:
 
     # files ---------------------------------------------------------------------------------
 
-    def import_leads(
+    def import_rows(
         self,
+        kind: "Kind",
         path: Path,
         *,
         dry_run: bool = False,
@@ -176,35 +177,12 @@ class LeadDesk:
         rejects_path: Path | None = None,
         progress: Progress = silent,
     ) -> RowReport:
-        """Store the leads of a file, all good rows or none; see `import_events`."""
-        return self._import("leads", path, dry_run, confirmed, rejects_path, progress)
-
-    def import_events(
-        self,
-        path: Path,
-        *,
-        dry_run: bool = False,
-        confirmed: bool = False,
-        rejects_path: Path | None = None,
-        progress: Progress = silent,
-    ) -> RowReport:
-        """Store the events of a file, all good rows or none; what is there already is left.
+        """Store the leads or events of a file, all good rows or none; what is there is left.
 
         `rejects_path` receives the refused rows with their reasons (default: beside the file;
         nothing is written on a dry run). Raises FileError when the file holds none,
         NeedsConfirmation when more than a fifth of its rows are refused and `confirmed` is not set.
         """
-        return self._import("events", path, dry_run, confirmed, rejects_path, progress)
-
-    def _import(
-        self,
-        kind: "Kind",
-        path: Path,
-        dry_run: bool,
-        confirmed: bool,
-        rejects_path: Path | None,
-        progress: Progress,
-    ) -> RowReport:
         from zyz_match.storage.rejects import write_rejects
         from zyz_match.storage.row_files import read_rows
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -29,7 +29,8 @@ _MEANINGS = {
 }  # fmt: skip
 _TOWN_ONLY = {"products", "chain", "sector", "level", "regions", "exclude_regions", "anchors"}
 _HAPPENED = {"created": "新建", "updated": "更新", "unchanged": "未变"}
-_KINDS = ("firms", "towns", "leads", "events")
+Kind = Literal["firms", "towns", "leads", "events"]
+_KINDS: tuple[Kind, ...] = get_args(Kind)
 _KIND_NAMES = {"firms": "企业名单", "leads": "跟进记录", "events": "投资事件"}
 _PEEK = 1_000_000
 
@@ -82,7 +83,7 @@ def import_(
     """导入企业名单、专业镇档案、跟进记录或投资事件：有问题的行另存并写明原因，可整批撤销。"""
     kind, file = _kind_and_file(words)
     existing_file(file)
-    if kind in ("leads", "events"):
+    if kind == "leads" or kind == "events":
         import_rows(kind, file, dry_run, yes, rejects, as_json)
         return
     if kind == "towns" or (not kind and (towns or looks_like_towns(file))):
@@ -98,13 +99,14 @@ def import_(
         _show_import(report, yes)
 
 
-def _kind_and_file(words: list[str]) -> tuple[str, Path]:
-    """The kind of the file, "" when it was not said, and its path."""
+def _kind_and_file(words: list[str]) -> tuple[Kind | None, Path]:
+    """The kind of the file, None when it was not said, and its path."""
     if len(words) == 1:
-        return "", Path(words[0])
-    kind, file, *more = words
-    if kind not in _KINDS:
-        raise InputError(f"“{kind}”不是可导入的种类；可用：{'、'.join(_KINDS)}。一次导入一个文件。")
+        return None, Path(words[0])
+    word, file, *more = words
+    kind = next((k for k in _KINDS if k == word), None)
+    if kind is None:
+        raise InputError(f"“{word}”不是可导入的种类；可用：{'、'.join(_KINDS)}。一次导入一个文件。")
     if more:
         raise InputError(f"一次导入一个文件，多出：{'、'.join(more)}。文件名有空格时用引号括起来。")
     return kind, Path(file)

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from zyz_match.commands.office import emit_json, office, program
 from zyz_match.console import Column, say, show_pairs, show_table
@@ -20,12 +20,18 @@ _PHONE_OR_MAIL = re.compile(
 
 
 def import_rows(
-    kind: str, file: Path, dry_run: bool, yes: bool, rejects: Path | None, as_json: bool
+    kind: Literal["leads", "events"],
+    file: Path,
+    dry_run: bool,
+    yes: bool,
+    rejects: Path | None,
+    as_json: bool,
 ) -> None:
     """Import a file of this kind and say what happened."""
     with office() as (service, meter):
-        work = service.import_leads if kind == "leads" else service.import_events
-        report = work(file, dry_run=dry_run, confirmed=yes, rejects_path=rejects, progress=meter)
+        report = service.import_rows(
+            kind, file, dry_run=dry_run, confirmed=yes, rejects_path=rejects, progress=meter
+        )
     if as_json:
         emit_json(_rows_json(report))
     else:
