@@ -8,7 +8,7 @@ COMPILE := uv pip compile pyproject.toml --generate-hashes --universal --python-
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint bench lock dist clean
+.PHONY: help run serve test lint bench bench-quick lock dist clean
 
 help: ## 显示本帮助
 	@cd "$(ROOT)" && sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/p' Makefile | expand -t 20
@@ -25,11 +25,14 @@ test: $(ROOT).venv/dev.done ## 跑全部默认测试，并打印分支覆盖率
 lint: $(ROOT).venv/dev.done ## ruff 与 mypy --strict
 	@cd "$(ROOT)" && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-bench: $(ROOT).venv/dev.done ## 速度对比（合成语料，十万家企业），打印与同类软件的比值
-	@cd "$(ROOT)" && $(BIN)/python tests/benchmarks/bench_ranking.py
+bench: $(ROOT).venv/bench.done ## 全部速度测试（合成语料，与同类软件同场，约一小时），结果写入 docs/benchmarks.md
+	@cd "$(ROOT)" && for some in "ranking.py --firms 100000" "ranking.py --firms 1000000" building.py api.py batch.py training.py; do $(BIN)/python tests/benchmarks/bench_$$some --write || exit 1; done
+
+bench-quick: $(ROOT).venv/dev.done ## 速度守卫：只比次数和字节数，不比时间（两分钟内）
+	@cd "$(ROOT)" && $(BIN)/python tests/benchmarks/quick.py
 
 lock: ## 重新锁定依赖（需要 uv）
-	@cd "$(ROOT)" && $(COMPILE) -o requirements/run.lock && $(COMPILE) --group dev -o requirements/dev.lock
+	@cd "$(ROOT)" && $(COMPILE) -o requirements/run.lock && $(COMPILE) --group dev -o requirements/dev.lock && $(COMPILE) --group dev --group bench -o requirements/bench.lock
 
 dist: $(ROOT).venv/dev.done ## 打包 wheel 到 dist/
 	@cd "$(ROOT)" && $(BIN)/python -m build --wheel --no-isolation --outdir dist
@@ -49,3 +52,8 @@ $(ROOT).venv/dev.done: $(ROOT)requirements/dev.lock $(ROOT)pyproject.toml | $(RO
 	@echo "安装开发环境……"
 	@cd "$(ROOT)" && $(INSTALL) -r requirements/dev.lock
 	@cd "$(ROOT)" && $(BIN)/python tools/link_source.py && touch .venv/dev.done .venv/run.done
+
+$(ROOT).venv/bench.done: $(ROOT)requirements/bench.lock $(ROOT)pyproject.toml | $(ROOT).venv/bin/python
+	@echo "安装速度测试环境……"
+	@cd "$(ROOT)" && $(INSTALL) -r requirements/bench.lock
+	@cd "$(ROOT)" && $(BIN)/python tools/link_source.py && touch .venv/bench.done .venv/dev.done .venv/run.done

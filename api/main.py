@@ -12,6 +12,7 @@ import zyz_match
 from api import docs_page, openapi, problems
 from api.deps import warm_up
 from api.middleware import Guard, is_loopback
+from api.ready import Ready, SendReady
 from api.routes import firms, health, jobs, leads, lists, matches, models, towns
 from zyz_match.errors import InputError
 from zyz_match.service import Service
@@ -50,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
         with service:
             await run_in_threadpool(warm_up, service)
             await run_in_threadpool(service.resume)
-            app.state.service = service
+            app.state.service, app.state.ready = service, Ready()
             yield
 
     app = FastAPIOffline(
@@ -61,7 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=zyz_match.__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
-        middleware=[Middleware(Guard)],
+        middleware=[Middleware(Guard), Middleware(SendReady)],
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )

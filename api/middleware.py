@@ -59,9 +59,10 @@ class _Body:
     A client that is still sending when the answer closes the connection loses the answer.
     """
 
-    def __init__(self, receive: Receive, *, waits: bool) -> None:
+    def __init__(self, receive: Receive, headers: Headers) -> None:
         self._receive = receive
-        self._ended = waits  # a client that waits for "100 Continue" sends nothing unasked
+        waits = "expect" in headers  # a client that waits for "100 Continue" sends nothing unasked
+        self._ended = waits or not ("content-length" in headers or "transfer-encoding" in headers)
 
     async def receive(self) -> Message:
         """The next part, for the application."""
@@ -71,6 +72,8 @@ class _Body:
 
     async def drain(self) -> None:
         """Read and drop what the application left, within limits."""
+        if self._ended:
+            return
         dropped = 0
         with anyio.move_on_after(DRAIN_SECONDS):
             while not self._ended and dropped < DRAIN_BYTES:
@@ -92,7 +95,7 @@ class Guard:
         sent_id = headers.get("x-request-id", "")
         request_id = sent_id if REQUEST_ID.fullmatch(sent_id) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        body = _Body(receive, waits="expect" in headers)
+        body = _Body(receive, headers)
         started = False
 
         async def guarded_send(message: Message) -> None:

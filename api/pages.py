@@ -11,7 +11,7 @@ from datetime import date
 
 from api.problems import Refusal
 from api.views import View, lead, match_page, town_summary
-from zyz_match.domain import Filters, Shortlist, Town
+from zyz_match.domain import Filters, Shortlist, Town, state_of
 from zyz_match.service import Service
 
 _CHECK = 8  # bytes of check sum: a cursor is refused when damaged, it keeps no secret
@@ -113,7 +113,7 @@ class MatchCursor:
         """Refuse to go on in another list than the one the cursor came from."""
         if self.town_id != town.id or self.query != _digest((query.filters, query.diversify)):
             raise _refuse_invalid("游标属于另一次查询（专业镇或筛选条件不同）")
-        if self.profile != _digest(town) or self.data != data:
+        if self.profile != _digest(town) or state_of(self.data) != data:
             raise _refuse_stale()
 
 
@@ -126,7 +126,7 @@ def ranked_page(
         if query.diversify:
             raise _refuse_invalid("分散展示（diversify）的名单只有一页，不能带游标")
         profile = service.town(town) if isinstance(town, str) else town
-        after.check(profile, query, str(service.status()["data"]))
+        after.check(profile, query, service.state().versions.firms)
     shortlist = service.rank(
         town, k=limit, filters=query.filters, diversify=query.diversify, via="api",
         after=(after.score, after.firm_id) if after else None,

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from api import strict_json
 from api.problems import Refusal
 
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 MAX_BODY = 1_000_000  # bytes
 _PRINTABLE = bytes(range(0x21, 0x7F))  # kept; other bytes, such as Chinese as typed, are encoded
 
@@ -104,7 +105,7 @@ def _check_query(raw: bytes, declared: dict[str, bool]) -> None:
 class StrictRoute(APIRoute):
     """An API route that takes only what it declares."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Handler:
         """The framework's handler behind the checks."""
         handle = super().get_route_handler()
         declared = dict(_parameters(self.dependant))
@@ -118,6 +119,10 @@ class StrictRoute(APIRoute):
             checked = StrictRequest(scope, request.receive)
             if takes_body:
                 await checked.take_body()
-            return await handle(checked)
+            return await self.respond(checked, handle)
 
         return strict
+
+    async def respond(self, request: Request, handle: Handler) -> Response:
+        """Answer a request that passed the checks."""
+        return await handle(request)

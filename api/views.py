@@ -27,16 +27,17 @@ from zyz_match.profiles import town_to
 View = dict[str, Any]
 
 
-def answer(
-    content: object, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
+class Answer(Response):
+    """A JSON answer; one that may be sent again says what it was made from."""
+
+    media_type = "application/json"
+    made_from: tuple[str, str] = ("", "")  # stamp of the index, version of the model
+
+
+def answer(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """A JSON answer, written by orjson."""
-    return Response(
-        orjson.dumps(content, option=orjson.OPT_UTC_Z | orjson.OPT_SERIALIZE_NUMPY),
-        status_code=status,
-        headers=dict(headers or {}),
-        media_type="application/json",
-    )
+    body = orjson.dumps(content, option=orjson.OPT_UTC_Z | orjson.OPT_SERIALIZE_NUMPY)
+    return Answer(body, status_code=status, headers=dict(headers or {}))
 
 
 def town_ref(town: Town) -> View:
@@ -149,6 +150,13 @@ def match_page(shortlist: Shortlist, next_cursor: str | None, *, reasons: bool) 
         "shortlist_id": shortlist.id,
         "notes": list(shortlist.notes),
     }
+
+
+def list_answer(page: View) -> Answer:
+    """A page of a town's list as an answer that may be sent again."""
+    written = answer(page)
+    written.made_from = page["data"], page["model"]
+    return written
 
 
 def explanation(found: Explanation) -> View:

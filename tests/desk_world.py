@@ -31,7 +31,6 @@ def open_desk(home: Path, database_url: str = "") -> Iterator[DeskService]:
     with DeskService(settings, Store.open(settings.database_url)) as service:
         if not service.store.firm_count():
             firms = world()
-            firms["standing"] = [s.value for s in firms["standing"]]
             service.store.import_firms(firms, file_name="合成.csv", file_hash="合成")
             service.put_town(TOWN)
         yield service

@@ -11,7 +11,9 @@ GROUND = {
     "domain", "errors", "firms", "industry", "outputs", "profiles", "progress", "region",
     "settings", "shipped", "stages", "text",
 }  # fmt: skip
-HALL = ("service", "jobs_desk", "leads_desk", "models_desk")  # one hall and its desks
+HALL = (  # one hall and its desks
+    "service", "batch_desk", "index_desk", "jobs_desk", "leads_desk", "models_desk",
+)  # fmt: skip
 IO_MODULES = {"sqlalchemy", "alembic", "pathlib", "socket", "urllib", "httpx2", "fastapi", "os"}
 
 
@@ -83,6 +85,14 @@ def test_the_hall_knows_no_door(name: str) -> None:
     names = imports(SRC / f"{name}.py")
     for door in ("api", "zyz_match.cli", "zyz_match.commands"):
         assert not touches(names, door)
+
+
+@pytest.mark.parametrize("path", modules(SRC / "scale"), ids=lambda p: p.name)
+def test_the_cluster_floor_knows_neither_hall_nor_door(path: Path) -> None:
+    names = imports(path)
+    for upper in ("api", "zyz_match.cli", "zyz_match.commands", "sqlalchemy"):
+        assert not touches(names, upper)
+    assert not [n for n in HALL if touches(names, f"zyz_match.{n}")]
 
 
 @pytest.mark.parametrize("name", [n for n in HALL if n != "service"])

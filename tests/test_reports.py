@@ -298,5 +298,5 @@ def test_any_name_makes_one_path_component(name: str) -> None:
 
 @given(st.text(max_size=30))
 def test_no_csv_cell_begins_like_a_formula(text: str) -> None:
-    cell = str(reports._csv_cell(text))
+    cell = str(reports.csv_cell(text))
     assert cell[:1] not in set("=+-@＝＋－＠\t\r") - {""}

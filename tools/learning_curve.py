@@ -10,20 +10,23 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from zyz_match.domain import Town
 from zyz_match.matching.backtest import by_town, rounds_of
 from zyz_match.matching.examples import NAMES, gather
 from zyz_match.matching.fitting import fit_map
-from zyz_match.matching.index import Index, top_k
+from zyz_match.matching.index import Index
 from zyz_match.matching.metrics import score_run
 from zyz_match.matching.model import Model
 from zyz_match.matching.pool import candidates
 from zyz_match.matching.query import prepare
-from zyz_match.matching.similarity import Compared, compare
+from zyz_match.matching.similarity import compare, look
 from zyz_match.matching.training import choose
 from zyz_match.storage.datasets import Dataset, read_dataset
 
 SIZES = (20, 60, 120, 500)
-Values = npt.NDArray[np.float64]
+Values = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 
 class Lists:
@@ -34,21 +37,22 @@ class Lists:
         self.ids = index.frame["firm_id"].tolist()
         existing = by_town(data.existing)
         asked = [t for t in data.towns if t.id in data.truth]
-        queries = [(t, prepare(t, index.features.words_)) for t in asked]
-        self.towns: list[tuple[str, list[Compared], npt.NDArray[np.bool_]]] = [
-            (t.id, compare(q, index, NAMES), candidates(index, t, existing.get(t.id, ())))
-            for t, q in queries
-        ]
+        self.towns = [self._town(t, candidates(index, t, existing.get(t.id, ()))) for t in asked]
+
+    def _town(self, town: Town, allowed: Flags) -> tuple[str, Ints, dict[str, Values]]:
+        """A town's id, its candidates, and their components."""
+        rows = np.flatnonzero(allowed)
+        parts = compare(look(prepare(town, self.index.features.words_), self.index), NAMES)
+        return town.id, rows, {c.name: part.values(rows) for c, part in parts.items()}
 
     def ndcg(self, model: Model) -> float:
         """Mean nDCG@10 of a model over all towns."""
         lists = {}
-        for town, parts, allowed in self.towns:
-            total = np.zeros(len(self.ids))
-            for p in parts:
-                name = p.component.name
-                total += model.weights[name] * model.bend(name, p.values).astype(np.float64)
-            lists[town] = [self.ids[r] for r in top_k(total, allowed, 10)]
+        for town, rows, parts in self.towns:
+            total = np.zeros(len(rows))
+            for name, values in parts.items():
+                total += model.weights[name] * model.bend(name, values).astype(np.float64)
+            lists[town] = [self.ids[r] for r in rows[np.argsort(-total, kind="stable")[:10]]]
         return float(score_run("", self.truth, lists).ndcg10.mean())
 
 

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Body, Response
 from api.deps import Cursor, FirmId, Limit, QueryDep, ServiceDep, TownId
 from api.openapi import answers, body_examples
 from api.pages import MatchQuery, ranked_page
+from api.ready import ReadyRoute
 from api.schemas import ExplanationView, MatchPage, MatchRequest
-from api.strict_route import StrictRoute
-from api.views import answer, explanation
+from api.views import answer, explanation, list_answer
 from zyz_match.profiles import town_from
 
-router = APIRouter(route_class=StrictRoute, tags=["匹配"])
+router = APIRouter(route_class=ReadyRoute, tags=["匹配"])
 RequestBody = Annotated[MatchRequest, Body(openapi_examples=body_examples("match_request"))]
 
 
@@ -27,7 +27,7 @@ def list_matches(
     cursor: Cursor = None,
 ) -> Response:
     """按总分从高到低，分页返回；每家有一句话理由，include=reasons 时带各项得分和依据。"""
-    return answer(ranked_page(service, town_id, query, limit, cursor))
+    return list_answer(ranked_page(service, town_id, query, limit, cursor))
 
 
 @router.get(
@@ -47,4 +47,4 @@ def match_profile(service: ServiceDep, body: RequestBody) -> Response:
     """为尚未入库的专业镇试排名：画像随请求发送，不进专业镇列表；名单照样留痕，可凭编号查回。"""
     town = town_from(body.town.model_dump(exclude_unset=True))
     query = MatchQuery(body.filters.filters(), body.diversify, "reasons" in body.include)
-    return answer(ranked_page(service, town, query, body.limit, body.cursor))
+    return list_answer(ranked_page(service, town, query, body.limit, body.cursor))

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from zyz_match import __version__, console
-from zyz_match.commands import chinese, data, leads, lists, look, models, system
+from zyz_match.commands import chinese, data, index, leads, lists, look, models, system
 from zyz_match.errors import (
     InputError,
     NeedsConfirmation,
@@ -68,6 +68,7 @@ COMMANDS: tuple[_Command, ...] = (
     _Command("retrain", models.retrain, "管模型"),
     _Command("jobs", models.jobs, "管模型"),
     _Command("watch", look.watch, "管模型"),
+    _Command("index", index.index, "系统"),
     _Command("worker", models.worker, "系统"),
     _Command("backtest", system.backtest, "系统"),
     _Command("serve", system.serve, "系统"),

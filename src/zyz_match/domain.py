@@ -266,6 +266,18 @@ class Match:
     chance: Chance | None = None  # that a lead would end well; None while too little is known
 
 
+LATE = "~"
+
+
+def state_of(data: str) -> str:
+    """The state of the firm data that a list names.
+
+    "state~count" says that the newest firms were added to an index of that older count, which has
+    the same firms as one of "state" and other scores.
+    """
+    return data.partition(LATE)[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Shortlist:
     """A ranked list for one town, and what it was made from."""
@@ -276,7 +288,7 @@ class Shortlist:
     total: int  # firms in the store
     filters: Filters
     model: str  # version of the weights
-    data: str  # stamp of the firm data
+    data: str  # stamp of the firm data, see `state_of`
     id: str = ""  # receipt, "" while it is not kept
     notes: tuple[str, ...] = ()  # Chinese remarks for the reader
 

@@ -1,13 +1,13 @@
 """A row of the firm table as a `Firm`."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 from zyz_match.domain import Col, Firm, Standing
 
 
-def firm_from_row(row: Mapping[Hashable, Any]) -> Firm:
+def firm_from_row(row: Mapping[Any, Any]) -> Firm:
     """The firm of one row (columns of `Col`); NaN and None become None, lists are split at ；."""
 
     def number(column: Col) -> float | None:

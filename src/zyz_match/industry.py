@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zyz_match.shipped import data_folder
 
-_LEVELS = 4
+LEVELS = 4
 _COARSE_SHARE = 0.5
 _IGNORED = re.compile(r"[\s、,，/／·・．.。()（）\[\]【】\"'“”]+")
 _SEPARATORS = re.compile(r"[-—–―~→>»|｜:：;；\\]+")
@@ -117,6 +117,10 @@ class IndustryTree:
         """
         return _closeness(self._full[a], self._full[b])
 
+    def path(self, code: str) -> tuple[str, ...]:
+        """The line from the section down to a code, as `nearness` takes it."""
+        return self._full[code]
+
     def nearness_to_any(self, code: str, codes: Iterable[str]) -> float:
         """The nearness to the nearest of some codes; 0 if there are none."""
         return max(self.row(code, tuple(codes)), default=0.0)
@@ -193,11 +197,16 @@ def _loose_key(name: str) -> str:
 
 
 def _closeness(a: tuple[str, ...], b: tuple[str, ...]) -> float:
-    if a == b:
-        return 1.0
     depth = 0
     for mine, other in zip(a, b, strict=False):
         if mine != other:
-            return depth / _LEVELS
+            break
         depth += 1
-    return (depth + _COARSE_SHARE) / _LEVELS
+    return shared(depth, len(a), len(b))
+
+
+def shared(depth: int, one: int, other: int) -> float:
+    """The nearness of codes at two levels that have their first `depth` levels in common."""
+    if depth == one == other:
+        return 1.0
+    return (depth + _COARSE_SHARE if depth == min(one, other) else depth) / LEVELS

@@ -98,10 +98,7 @@ class JobDesk(ModelDesk):
             self._start_worker()
 
     def _start_worker(self) -> None:
-        self._child = subprocess.Popen(
-            self.worker, env=self._child_environment(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+        self._child = self._spawn()
         threading.Thread(target=self._child.wait, daemon=True).start()  # no zombie is left
 
     # the worker's side -----------------------------------------------------------------------
@@ -170,8 +167,8 @@ class JobDesk(ModelDesk):
         from zyz_match.matching import training
 
         return training.retrain(
-            self.index(progress=step), self.store.towns(), self.store.lead_rounds(), self.model(),
-            progress=step,
+            self.index(whole=True, progress=step), self.store.towns(), self.store.lead_rounds(),
+            self.model(), progress=step,
         )  # fmt: skip
 
 

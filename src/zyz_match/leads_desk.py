@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from zyz_match.domain import (
+    LATE,
     Event,
     Firm,
     LeadEntry,
@@ -17,6 +18,7 @@ from zyz_match.domain import (
     Shortlist,
     Stage,
     Town,
+    state_of,
 )
 from zyz_match.errors import InputError, NeedsConfirmation, NotFoundError, StorageError
 from zyz_match.progress import Progress, silent
@@ -33,6 +35,9 @@ if TYPE_CHECKING:  # loaded where used
 
 REJECT_SHARE_TO_CONFIRM = 0.2
 WATCHED_LISTS = 2000  # the newest ones
+_REBUILT = (
+    "当时刚导入过企业，名单是在原有索引上加入新企业排出的；现在索引已重新计算，得分会略有不同。"
+)
 MAX_ENTRIES = 1000  # so many at once are enough to read; the rest is a page further
 
 
@@ -79,7 +84,7 @@ class LeadDesk:
         def firm(self, text: str) -> Firm:
             """See `Service`."""
 
-        def index(self, *, progress: Progress = silent) -> Index:
+        def index(self, *, whole: bool = False, progress: Progress = silent) -> Index:
             """See `Service`."""
 
         def _model(self, version: str) -> Model: ...
@@ -220,14 +225,17 @@ class LeadDesk:
         old = self.receipt(list_id)
         if old.town is None or old.k is None:
             return Reproduction(None, ("这份名单由旧版本给出，当时没有留存画像等输入，无法重现。",))
-        index, existing = self.index(), self.store.existing(old.town_id)
-        gone = _gone(old, index.stamp, hash_of(existing))
+        existing = self.store.existing(old.town_id)
+        gone = _gone(old, self.store.data_stamp(), hash_of(existing))
         try:
             model = self._model(old.model)
         except (NotFoundError, StorageError) as error:
             return Reproduction(None, (*gone, error.message))
         if gone:
             return Reproduction(None, gone)
+        index = self.index(whole=LATE not in old.data)
+        if index.stamp != old.data:
+            return Reproduction(None, (_REBUILT,))
         from zyz_match.matching import ranking
 
         again = ranking.rank(
@@ -249,7 +257,7 @@ class LeadDesk:
 def _gone(old: Receipt, data: str, existing: str) -> tuple[str, ...]:
     """The inputs of a receipt that are no longer what they were."""
     gone = []
-    if old.data != data:
+    if state_of(old.data) != data:
         gone.append(f"企业数据已更新（当时 {old.data}，现为 {data}）。")
     if old.existing != existing:
         gone.append("已在镇内的企业名单已变化。")

@@ -1,32 +1,26 @@
-"""The desk for models: which version serves, what each one is, and the index they score."""
+"""The desk for models: which version serves and what each one is."""
 
 import hashlib
 import json
-import os
 import subprocess
-import sys
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import zyz_match
 from zyz_match.domain import Town
 from zyz_match.errors import ArtifactError, NotFoundError, StorageError, ZyzError
-from zyz_match.progress import Progress, silent
+from zyz_match.index_desk import IndexDesk
 from zyz_match.settings import Settings
 from zyz_match.storage.registry import Registry
 from zyz_match.storage.serving import LogEntry, Serving
 from zyz_match.storage.store import Store
 
 if TYPE_CHECKING:  # loaded where used: an import needs no mathematics
-    from zyz_match.matching.index import Index
     from zyz_match.matching.model import Model
 
 __all__ = ["LogEntry", "ModelDesk", "ModelDiff", "ModelInfo", "Serving", "component_names"]
 
-KEPT_INDEXES = 3
 KEPT_MODELS = 5  # the newest, besides those in use
 DIFF_LIST = 20  # firms of each town's list that two models are compared by
 DIFF_MOVES = 5
@@ -35,15 +29,6 @@ CANARY_SECONDS = 300
 EQUAL = 1e-9  # scores of one model in two processes
 _MODEL_CURE = "可用 zyz-match models rollback 退回上一版本，或用 zyz-match retrain 重新训练"
 _MODEL_CLASSES = ("zyz_match.matching.*", "zyz_match.domain.Chance")
-_INDEX_CLASSES = (
-    "zyz_match.matching.*", "builtins.slice", "pandas.DataFrame",
-    "pandas.Index", "pandas.RangeIndex", "pandas.StringDtype", "pandas.arrays.StringArray",
-    "pandas._libs.arrays.__pyx_unpickle_NDArrayBacked", "pandas._libs.internals._unpickle_block",
-    "pandas.core.indexes.base._new_Index", "pandas.core.internals.managers.BlockManager",
-)  # fmt: skip
-_ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,44 +84,12 @@ class ModelDiff:
     towns: tuple[TownMoves, ...]
 
 
-class ModelDesk:
-    """The models of one store and the index of its firms."""
-
-    worker: tuple[str, ...] = (sys.executable, "-P", "-m", "zyz_match", "worker")
+class ModelDesk(IndexDesk):
+    """The models of one store."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
-        self.settings = settings
-        self.store = store
-        self._index: Index | None = None
+        super().__init__(settings, store)
         self._loaded: dict[str, Model] = {}
-        self._lock = threading.Lock()
-
-    # the index -------------------------------------------------------------------------------
-
-    def index(self, *, progress: Progress = silent) -> "Index":
-        """The fitted index of the firms as they are now; fitted anew only when they changed."""
-        with self._lock:
-            stamp = self.store.data_stamp()
-            if self._index is None or self._index.stamp != stamp:
-                self._index = self._load_or_fit(stamp, progress)
-            return self._index
-
-    def _load_or_fit(self, stamp: str, progress: Progress) -> "Index":
-        from zyz_match.matching.index import Index
-
-        shelf = Registry(self.settings.index, _INDEX_CLASSES)
-        about = {"data": stamp, "index": Index.FORMAT, "program": zyz_match.__version__}
-        name = shelf.latest(about)
-        if name is not None:
-            with suppress(StorageError):  # a damaged artifact is no loss: it is computed anew
-                return cast("Index", shelf.load(name)[0])
-        progress("计算企业特征", 0, 1)
-        fitted = Index(stamp=stamp).fit(self.store.firm_table(), events=self.store.events())
-        progress("计算企业特征", 1, 1)
-        with suppress(StorageError):  # a full or read-only disk must not keep a list back
-            shelf.save(fitted, about)
-            shelf.prune(KEPT_INDEXES)
-        return fitted
 
     # which model -----------------------------------------------------------------------------
 
@@ -304,7 +257,7 @@ class ModelDesk:
     def _probe(self, model: "Model") -> dict[str, Any]:
         import numpy as np
 
-        index, scores = self.index(), dict[str, float]()
+        index, scores = self.index(whole=True), dict[str, float]()
         for town in self.store.towns()[:1]:
             total = model.score(town, index).total
             head = np.argsort(-total, kind="stable")[:CANARY_FIRMS]
@@ -337,10 +290,6 @@ class ModelDesk:
                 f"模型 {version} 在另一进程中试载失败，未启用；{_MODEL_CURE}。"
             ) from error
         return told
-
-    def _child_environment(self) -> dict[str, str]:
-        ours = {k: v for k, v in os.environ.items() if not k.startswith("ZYZ_")}
-        return ours | self.settings.environment | _ONE_THREAD | {"PYTHONUTF8": "1"}
 
 
 def _prior() -> str:

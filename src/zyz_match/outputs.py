@@ -16,6 +16,7 @@ _CAUSES = {
     errno.EACCES: "没有写入权限，或文件正被其他程序（如 Excel）打开；请关闭文件或换一个位置",
     errno.EPERM: "没有写入权限，请换一个位置",
     errno.ENAMETOOLONG: "文件名太长，请改短",
+    errno.EFBIG: "文件超出系统允许的大小，请放宽限制或换一个位置",
     errno.EIO: "磁盘读写出错，请检查磁盘",
     errno.EMFILE: "同时打开的文件过多，请关闭一些程序后重试",
 }
@@ -61,12 +62,18 @@ def _replace(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
         raise
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Bring a written file, or what a folder says of its files, to the disk."""
+    if os.name != "posix":
+        return
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def safe_name(text: str) -> str:

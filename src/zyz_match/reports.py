@@ -200,7 +200,7 @@ def csv_text(shortlist: Shortlist) -> str:
     out.writerow([FIRM_ID, *(c.heading for c in LIST_COLUMNS)])
     for match in shortlist.matches:
         values = (match.firm.firm_id, *(c.value(match) for c in LIST_COLUMNS))
-        out.writerow([_csv_cell(v) for v in values])
+        out.writerow([csv_cell(v) for v in values])
     return "\ufeff" + text.getvalue()
 
 
@@ -216,7 +216,8 @@ def write_csv(shortlist: Shortlist, target: Path | BinaryIO) -> None:
         target.write(content)
 
 
-def _csv_cell(value: Value) -> str | int | float:
+def csv_cell(value: Value) -> str | int | float:
+    """A value as CSV says it: no missing-mark, four decimals, no text that looks like a formula."""
     if isinstance(value, float):
         return int(value) if value.is_integer() else round(value, 4)
     if not isinstance(value, str):

@@ -1,12 +1,14 @@
 """The hall: one method is one thing the office does, each as gather -> compute -> keep."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from zyz_match import profiles
+from zyz_match.batch_desk import BatchDesk
 from zyz_match.domain import Explanation, Filters, Firm, Shortlist, Similar, Town, TownFit
 from zyz_match.errors import FileError, InputError, NotFoundError
 from zyz_match.jobs_desk import JobDesk
@@ -16,7 +18,7 @@ from zyz_match.settings import Settings
 from zyz_match.shipped import data_folder
 from zyz_match.storage.imports import Batch, BatchResult, UndoResult
 from zyz_match.storage.shortlists import Asked
-from zyz_match.storage.store import Store
+from zyz_match.storage.store import Store, Versions
 
 if TYPE_CHECKING:  # loaded where used: a list needs no reader, an import no mathematics
     from zyz_match.matching.backtest import BacktestReport
@@ -24,6 +26,7 @@ if TYPE_CHECKING:  # loaded where used: a list needs no reader, an import no mat
     from zyz_match.storage.readers import FirmFile
 
 MAX_K = 10_000
+KEPT_TOWNS = 1_000  # whose firms are known; a request may name any town
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,19 @@ class InitReport:
     firms: BatchResult | None = None
 
 
-class Service(JobDesk, LeadDesk):
+class State(NamedTuple):
+    """All that a list is made from besides what is asked for; equal states give equal lists."""
+
+    versions: Versions
+    served: str  # stamp of the index that this process serves, "" before the first list
+    model: str  # the version that should serve
+
+
+class Service(BatchDesk, JobDesk, LeadDesk):
     """Everything the doors can ask for; thread-safe, one per process."""
+
+    _towns: tuple[str, list[Town]] = ("", [])  # all of them at a stamp
+    _existing: tuple[str, dict[str, set[str]]] = ("", {})  # of the towns asked for at a stamp
 
     @classmethod
     def open(cls, settings: Settings, *, seed: bool = True, progress: Progress = silent) -> Self:
@@ -82,15 +96,44 @@ class Service(JobDesk, LeadDesk):
             t.id: self.store.put_town(t) for t in lacking
         }
         report = self.import_firms(data_folder() / "sample" / "enterprises.csv", progress=progress)
+        import_module("zyz_match.matching.ranking")  # compiles what is not yet compiled, for good
         return InitReport(done, report.batch)
 
+    def state(self) -> State:
+        """What lists are made from at this moment: while it is the same, so is every list.
+
+        One small look at the store, so that what any process changes is seen at once.
+        """
+        from zyz_match.matching.model import PRIOR_VERSION
+
+        served, now = self._served, self.store.versions()
+        return State(now, served.index.stamp if served else "", now.model or PRIOR_VERSION)
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether `state` takes microseconds: it may be asked for without leaving the thread."""
+        return self.store.at_hand
+
     def towns(self) -> list[Town]:
-        """All towns, by id."""
-        return self.store.towns()
+        """All towns, by id; read anew only when one has changed."""
+        stamp = self.store.town_stamp()
+        if self._towns[0] != stamp:
+            self._towns = stamp, self.store.towns()
+        return list(self._towns[1])
 
     def town(self, text: str) -> Town:
         """The town with this id or this unambiguous part of a name; else NotFoundError."""
-        return profiles.resolve_town(text, self.store.towns())
+        return profiles.resolve_town(text, self.towns())
+
+    def _existing_in(self, town_id: str) -> Collection[str]:
+        """Ids of the firms that are in a town already, read anew when that may have changed."""
+        stamp = self.store.data_stamp()
+        if self._existing[0] != stamp or len(self._existing[1]) >= KEPT_TOWNS:
+            self._existing = stamp, {}
+        known = self._existing[1]
+        if town_id not in known:
+            known[town_id] = self.store.existing(town_id)
+        return known[town_id]
 
     def put_town(self, town: Town) -> str:
         """Create or replace a town: created | updated | unchanged; it ranks at once."""
@@ -158,7 +201,7 @@ class Service(JobDesk, LeadDesk):
         """How many towns and firms there are, and the state of model and data."""
         model, note = self._serving_model()
         return {
-            "towns": len(self.store.towns()),
+            "towns": len(self.towns()),
             "firms": self.store.firm_count(),
             "model": model.version,
             "model_note": note,
@@ -190,7 +233,7 @@ class Service(JobDesk, LeadDesk):
 
         self._check_count(k)
         profile = self.town(town) if isinstance(town, str) else town
-        existing, (model, note) = self.store.existing(profile.id), self._serving_model()
+        existing, (model, note) = self._existing_in(profile.id), self._serving_model()
         found = ranking.rank(
             self.index(progress=progress), profile, k=k, filters=filters or Filters(),
             existing=existing, diversify=diversify, after=after, model=model,
@@ -209,7 +252,7 @@ class Service(JobDesk, LeadDesk):
         profile = self.town(town)
         index, (found,) = self._indexed([firm])
         explained = ranking.explain(
-            index, profile, found, self.store.existing(profile.id), model=self._model()
+            index, profile, found, self._existing_in(profile.id), model=self._model()
         )
         if explained.match is None:
             return explained
@@ -221,8 +264,8 @@ class Service(JobDesk, LeadDesk):
         from zyz_match.matching import ranking
 
         self._check_count(k)
-        towns = self.store.towns()
-        existing = {t.id: self.store.existing(t.id) for t in towns}
+        towns = self.towns()
+        existing = {t.id: self._existing_in(t.id) for t in towns}
         index, (found,) = self._indexed([firm])
         fits = ranking.towns_for(index, found, towns, existing, k, model=self._model())
         return [replace(f, match=self._with_care(f.town.id, (f.match,))[0]) for f in fits]
@@ -241,7 +284,7 @@ class Service(JobDesk, LeadDesk):
         """Firms together with an index that holds them, though an import may be under way."""
         for _ in range(3):
             found, index = [self.firm(t) for t in texts], self.index()
-            if all(f.firm_id in index.row_of for f in found):
+            if all(index.row(f.firm_id) is not None for f in found):
                 return index, found
         raise NotFoundError("企业数据正在更新，请稍后重试。")
 

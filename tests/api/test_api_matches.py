@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from api.pages import seal, unseal
 from api.schemas import ExplanationView, MatchPage
 from tests.api.api_world import TOWNS, Get, client_of, code_of, firm_rows, make_world, write_firms
+from zyz_match.service import Service
 
 MATCHES = "/v1/towns/syn-casting/matches"
 
@@ -222,6 +223,25 @@ def test_a_cursor_is_stale_after_an_import_and_the_new_firm_is_ranked(tmp_path: 
         anew = client.get(MATCHES, params={"limit": 200}).json()
         assert anew["data"] != first["data"]
         assert anew["total"] == 24
+
+
+def test_a_cursor_of_newly_added_firms_holds_until_the_index_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Service, "late_from", 0)
+    monkeypatch.setattr(Service, "_follow", lambda self: None)
+    settings = make_world(tmp_path, firm_rows(20))
+    with client_of(settings) as client:
+        service = client.app.state.service  # type: ignore[attr-defined]
+        service.import_firms(write_firms(tmp_path / "more.csv", firm_rows(4, first=100)))
+        first = client.get(MATCHES, params={"limit": 2}).json()
+        assert first["total"] == 24
+        second = client.get(MATCHES, params={"limit": 2, "cursor": first["next_cursor"]}).json()
+        assert [m["rank"] for m in second["items"]] == [3, 4]
+        assert second["data"] == first["data"] == service.index().stamp
+        service.index(whole=True)
+        response = client.get(MATCHES, params={"cursor": first["next_cursor"]})
+        assert code_of(response, 400) == "stale_cursor"
 
 
 # explanations ------------------------------------------------------------------------------

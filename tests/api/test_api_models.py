@@ -143,8 +143,9 @@ def test_a_server_that_starts_sees_to_an_orphan(
 
 
 def test_what_was_shown_is_watched_by_town_and_model(client: TestClient) -> None:
-    for town in ("syn-silk", "syn-silk", "syn-casting"):
-        client.get(f"/v1/towns/{town}/matches")
+    silk, casting = "/v1/towns/syn-silk/matches", "/v1/towns/syn-casting/matches"
+    for path in (silk, f"{silk}?limit=5", silk, casting):  # the same list again shows nothing new
+        client.get(path)
     version = retrained(client)["result"]["version"]
     client.get("/v1/towns/syn-silk/matches")
     found = client.get("/v1/watch")

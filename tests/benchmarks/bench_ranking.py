@@ -1,225 +1,190 @@
-"""How fast is a ranked list, beside peers in the same run. Synthetic corpus; compare ratios only.
+"""How fast is a ranked list, beside peers, each in a process of its own, asked in turn.
 
 python tests/benchmarks/bench_ranking.py [--firms 100000] [--rounds 5] [--write]
 """
 
 import argparse
-import os
-import resource
+import json
+import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from functools import partial
+from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ[_name] = "1"  # peers answer one query on one thread
-
-import bm25s
 import numpy as np
-import numpy.typing as npt
-from numba import njit
-from scipy import sparse
-from sklearn.feature_extraction.text import TfidfTransformer
-from sklearn.metrics.pairwise import linear_kernel
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.benchmarks.corpus import Corpus
-from zyz_match.domain import Town
-from zyz_match.matching.features import phrases
-from zyz_match.matching.index import Index, top_k
-from zyz_match.matching.model import Model
-from zyz_match.matching.query import prepare
+from tests.benchmarks import common
+from tests.benchmarks.common import Spread, Target
+from tests.benchmarks.making import agreement, material
+from tests.benchmarks.material import TERMS, TOWNS, Request, names
+from tests.benchmarks.ours import ONE_CORE, TWENTY, WHAT_IF, WHOLE
+from tests.benchmarks.peers import ONE_THREAD, PEERS, TWO_THREADS
 
-K, TOWNS = 100, 20
-OURS, FIRST = "zyz-match, whole score", "the same, first request of a town"
-ONE_CORE = "the same, held to one core"
-Timed = dict[str, list[float]]
-
-
-def milliseconds(call: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    call()
-    return 1000 * (time.perf_counter() - start)
+OURS, FIRST = "zyz-match", "first request of a town"
+SLOW = 300.0  # ms; what takes longer is asked once a town
+Key = tuple[str, str]  # engine, call
 
 
-@contextmanager
-def one_core() -> Iterator[None]:
-    """Every thread of this process on one core; how much our second thread brings."""
-    tasks = [int(t.name) for t in Path("/proc/self/task").iterdir()]
-    before = os.sched_getaffinity(0)
-    for task in tasks:
-        os.sched_setaffinity(task, {min(before)})
-    yield
-    for task in tasks:
-        os.sched_setaffinity(task, before)
+class Child:
+    """An engine at the other end of a pipe."""
 
-
-@njit(nogil=True)
-def touch(starts: Any, rows: Any, codes: Any, dense: Any, place: Any, columns: Any) -> Any:
-    """Read every posting of the given n-grams once: no engine that looks at all can be faster."""
-    total = np.int64(0)
-    for c in columns:
-        for block in range(starts.shape[0]):
-            for p in range(starts[block, c], starts[block, c + 1]):
-                total += np.int64(rows[p]) + np.int64(codes[p])
-        if place[c] >= 0:
-            for i in range(dense.shape[1]):
-                total += np.int64(dense[place[c], i])
-    return total
-
-
-class Bench:
-    """Everybody's index over the same firms and the same n-grams."""
-
-    def __init__(self, firms: int) -> None:
-        corpus = Corpus()
-        frame = corpus.firms(firms)
-        self.long = [corpus.town(f"合成{i}", 60) for i in range(TOWNS)]
-        self.short = [corpus.town(f"合成短{i}", 5) for i in range(TOWNS)]
-        start = time.perf_counter()
-        self.index = Index().fit(frame, corpus.events(frame, firms // 2))
-        self.fit_seconds = time.perf_counter() - start
-        self.fit_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        self.allowed = self.index.active & (np.arange(firms) % 10 > 0)  # as a filter would
-        self.ours(corpus.town("合成预热", 60))  # what any first request loads
-        words = self.index.features.words_
-        number = words.vocabulary_
-        tokens = [
-            [number[g] for p in phrases(s, t, n) for g in words.grams(p)]
-            for s, t, n in zip(frame["scope"], frame["products"], frame["name"], strict=True)
-        ]
-        self.bm25 = bm25s.BM25(method="lucene", k1=1.5, b=0.75, backend="numba")
-        self.bm25.index(bm25s.tokenization.Tokenized(ids=tokens, vocab=number), show_progress=False)
-        self.tfidf = TfidfTransformer()
-        self.matrix = self.tfidf.fit_transform(self._counts(tokens))
-
-    def _counts(self, tokens: list[list[int]]) -> sparse.csr_matrix:
-        columns = np.fromiter((c for t in tokens for c in t), np.int32)
-        starts = np.append(0, np.cumsum([len(t) for t in tokens]))
-        grams = len(self.index.features.words_.vocabulary_)
-        counts = sparse.csr_matrix(
-            (np.ones(len(columns), np.float32), columns, starts), shape=(len(tokens), grams)
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        command = [sys.executable, str(Path(__file__).with_name("engine.py")), name, str(folder)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        counts.sum_duplicates()
-        return counts
+        self.told = self._answer()
+        self.peak_mb = 0.0
 
-    def ours(self, town: Town) -> object:
-        """The whole score of a town, and its exact top 100."""
-        return top_k(Model().score(town, self.index).total, self.allowed, K)
+    def ask(self, request: Request) -> dict[str, Any]:
+        """The answer to one request."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(request._asdict()) + "\n")
+        self.process.stdin.flush()
+        return self._answer()
 
-    def theirs(self, tokens: list[int]) -> object:
-        """bm25s: words alone, top 100."""
-        return self.bm25.retrieve([tokens], k=K, show_progress=False, n_threads=1)
+    def milliseconds(self, request: Request) -> float:
+        """How long it took in there."""
+        answer = self.ask(request)
+        self.peak_mb = answer["peak_mb"]
+        return float(answer["ms"])
 
-    def linear(self, tokens: list[int]) -> object:
-        """scikit-learn: words alone, top 100."""
-        query = self.tfidf.transform(self._counts([tokens]))
-        scores = linear_kernel(query, self.matrix).ravel()
-        return np.argpartition(-scores, K)[:K]
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.name} ended early")
+        found: dict[str, Any] = json.loads(line)
+        return found
 
-    def limit(self, tokens: list[int]) -> object:
-        """The postings of a town's n-grams, only read."""
-        p = self.index.postings
-        return touch(p.starts, p.rows, p.codes, p.dense, p.place, np.array(tokens))
-
-    def size(self) -> int:
-        """Bytes of the arrays that a score reads."""
-        p = self.index.postings
-        arrays = (p.starts, p.rows, p.codes, p.dense, p.held, p.place, p.scale)
-        latent = (self.index.latent, self.index.latent_rest, self.index.latent_scale)
-        return sum(a.nbytes for a in (*arrays, *latent))
-
-    def engines(self, town: Town) -> dict[str, Callable[[], object]]:
-        """What is measured for one town, ours first."""
-        words = self.index.features.words_
-        grams = (g for t in prepare(town, words).terms for g in words.grams(t.text))
-        often = [words.vocabulary_[g] for g in grams if g in words.vocabulary_]
-        once = sorted(set(often))
-        return {
-            OURS: partial(self.ours, town),
-            ONE_CORE: partial(self.ours, town),
-            "bm25s (numba), words alone": partial(self.theirs, once),
-            "bm25s, n-grams as often as asked for": partial(self.theirs, often),
-            "scikit-learn linear_kernel, words alone": partial(self.linear, often),
-            "our postings only read, nothing computed": partial(self.limit, once),
-        }
-
-    def run(self, towns: list[Town], rounds: int) -> Timed:
-        """Milliseconds of everybody in turn; before that, ours once for each fresh town."""
-        taken: Timed = {FIRST: [milliseconds(partial(self.ours, town)) for town in towns]}
-        engines = [self.engines(town) for town in towns]
-        for r in range(rounds + 1):
-            for i, calls in enumerate(engines):
-                names = list(calls)
-                first = (r + i) % len(names)  # each follows each: caches favour nobody
-                for name in names[first:] + names[:first]:
-                    with one_core() if name == ONE_CORE else nullcontext():
-                        some = milliseconds(calls[name])
-                    if r:
-                        taken.setdefault(name, []).append(some)
-        return taken
+    def close(self) -> None:
+        """Let it end."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
 
 
-def table(name: str, taken: Timed) -> list[str]:
-    """Markdown rows: median, p99, ratio to ours."""
-    base = float(np.median(taken[OURS]))
-    rows = []
-    for engine, values in sorted(taken.items(), key=lambda x: x[0] != OURS):
-        times: npt.NDArray[np.float64] = np.array(values)
-        median, tail = float(np.median(times)), float(np.percentile(times, 99))
-        rows.append(f"| {name} | {engine} | {median:.2f} | {tail:.2f} | {median / base:.2f} |")
-    return rows
+class Run:
+    """Everybody's times on the towns of one kind."""
+
+    def __init__(self, kind: str, children: list[Child], rounds: int) -> None:
+        self.kind, self.children, self.rounds = kind, children, rounds
+        self.taken: dict[Key, list[float]] = defaultdict(list)
+        ours = children[0]
+        self.taken[OURS, FIRST] = [
+            ours.milliseconds(Request(WHOLE, town)) for town in names(kind)
+        ]  # fmt: skip
+        self.work = {town: ours.ask(Request("work", town)) for town in names(kind)}
+        self._measure()
+
+    def _measure(self) -> None:
+        keys = [(child, call) for child in self.children for call in child.told["calls"]]
+        for r in range(self.rounds):
+            for i, town in enumerate(names(self.kind)):
+                first = (r + i) % len(keys)  # each follows each: caches favour nobody
+                for child, call in keys[first:] + keys[:first]:
+                    self._ask(child, call, town)
+
+    def _ask(self, child: Child, call: str, town: str) -> None:
+        times = self.taken[child.name, call]
+        if len(times) >= TOWNS and times[0] > SLOW:
+            return
+        if call == TWENTY and not town.endswith("-0"):  # one town of a round stands for all
+            return
+        times.append(child.milliseconds(Request(call, town, int(self.work[town]["bytes"]))))
+
+    def median(self, call: str, engine: str = OURS) -> float:
+        """Milliseconds."""
+        return Spread.of(self.taken[engine, call]).median
+
+    def bytes_read(self) -> float:
+        """That ours must read for a town, mean."""
+        return float(np.mean([w["bytes"] for w in self.work.values()]))
+
+    def rows(self) -> list[list[str]]:
+        """For the table: ours first, then the others as they are in the table of engines."""
+        memory = {c.name: (c.told["mb"], c.peak_mb) for c in self.children}
+        base = self.median(WHOLE)
+        found = []
+        for (engine, call), times in sorted(self.taken.items(), key=lambda x: x[0][0] != OURS):
+            spread = Spread.of(times)
+            held = ["", ""] if engine == "memory limit" else [f"{m:,.0f}" for m in memory[engine]]
+            ratio = f"{spread.median / base:.2f}"
+            found.append([engine, call, f"{spread.median:.2f}", f"{spread.p99:.2f}", ratio, *held])
+        return found
 
 
-def processor() -> str:
-    """The model name of the processor."""
-    for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return "unknown"
+HEAD = "engine | asked for | median ms | p99 ms | x ours | index MB | peak MB"
+
+
+def aims(runs: dict[str, Run]) -> list[Target]:
+    """What is aimed at, for the towns of 60 terms and of 5."""
+    long, short = runs["long"], runs["short"]
+    whole, alone = long.median(WHOLE), "words alone"
+    return [
+        Target.most(
+            "60 terms, whole score / bm25s (numba), words alone",
+            whole / long.median(alone, "bm25s (numba)"), 0.5,
+        ),
+        Target.most(
+            "60 terms, whole score / reading its bytes, two threads each",
+            whole / long.median(TWO_THREADS, "memory limit"), 2,
+        ),
+        Target.most(
+            "60 terms, whole score / reading its bytes, one core each",
+            long.median(ONE_CORE) / long.median(ONE_THREAD, "memory limit"), 2,
+        ),
+        Target.least(
+            "60 terms, linear_kernel / whole score",
+            long.median(alone, "scikit-learn linear_kernel") / whole, 100,
+        ),
+        Target.most(
+            "5 terms, whole score / plain numba kernel",
+            short.median(WHOLE) / short.median(alone, "plain numba kernel"), 1.3,
+        ),
+        Target.most("60 terms, twenty towns / one town", long.median(TWENTY) / whole, 6),
+        Target.most("60 terms, what-if / one town", long.median(WHAT_IF) / whole, 1),
+    ]  # fmt: skip
+
+
+def counted(run: Run) -> str:
+    """What ours must read, in words."""
+    means = {n: np.mean([w[n] for w in run.work.values()]) for n in next(iter(run.work.values()))}
+    speed = run.bytes_read() / run.median(ONE_THREAD, "memory limit") / 1e6
+    told = ", ".join(f"{value:,.0f} {name}" for name, value in means.items())
+    return f"{TERMS[run.kind]} terms: ours counts {told} a town; read in order at {speed:.1f} GB/s."
 
 
 def main() -> None:
-    """Measure, print, and with --write keep the table in docs/benchmarks.md."""
+    """Measure, print, and with --write keep the tables in docs/benchmarks.md."""
     options = argparse.ArgumentParser()
     options.add_argument("--firms", type=int, default=100_000)
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--write", action="store_true")
     given = options.parse_args()
-    bench = Bench(given.firms)
-    grams = len(bench.index.features.words_.vocabulary_)
+    shared = material(given.firms)
+    with ExitStack() as stack:
+        children = []
+        for name in (OURS, *PEERS):
+            children.append(Child(name, shared.folder))
+            stack.callback(children[-1].close)
+        runs = {kind: Run(kind, children, given.rounds) for kind in TERMS}
     lines = [
-        f"Synthetic corpus, {given.firms:,} firms, {grams:,} n-grams; {TOWNS} profiles x "
-        f"{given.rounds} rounds, in turn in one process. Ours uses a second thread where a core is "
-        "free; the peers answer one query on one.",
-        f"Fit {bench.fit_seconds:.1f} s ({given.firms / bench.fit_seconds:,.0f} firms/s), peak "
-        f"memory {bench.fit_peak:,.0f} MB, arrays that a score reads {bench.size() / 1e6:,.0f} MB. "
-        f"{processor()}, {os.cpu_count()} cores.",
+        f"{given.firms:,} made-up firms, {shared.told['n-grams']:,} n-grams, {TOWNS} fresh towns "
+        f"of a kind, {given.rounds} rounds (what takes more than {SLOW:.0f} ms: one). "
+        f"bm25s is filled with its weights, not indexed; over 2,000 firms its scores differ by "
+        f"at most {agreement():.0e} from its own indexing.",
         "",
-        "| profile | engine | median ms | p99 ms | x ours |",
-        "|---|---|---|---|---|",
-        *table("60 terms and chain", bench.run(bench.long, given.rounds)),
-        *table("5 terms and chain", bench.run(bench.short, given.rounds)),
     ]
-    text = "\n".join(lines)
-    print(text)
-    if given.write:
-        page = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-        _, mark, rest = page.read_text("utf-8").partition("\n## Retraining\n")
-        page.write_text(
-            "# Benchmarks\n\nCommand: `make bench` (`tests/benchmarks/bench_ranking.py --write` "
-            "keeps the table here). The corpus is synthetic and seeded: Zipfian Chinese business "
-            "scopes.\nExact top 100; ours is the whole score (words, terms, latent, peers, "
-            "structure, events) under a filter, the others score words alone without one. The "
-            "towns are not those that the settings were chosen on.\nCompare ratios only.\n\n"
-            f"{text}\n{mark}{rest}",
-            "utf-8",
-        )
+    for kind, run in runs.items():
+        lines += [f"### {TERMS[kind]} terms", "", *common.table(HEAD, run.rows()), ""]
+    lines += [*map(counted, runs.values()), "", *common.targets(aims(runs))]
+    title = f"Ranking, {given.firms:,} firms"
+    common.report(title, common.command(), lines, write=given.write)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.benchmarks.bench_ranking import milliseconds, processor
+from tests.benchmarks.common import Spread, command, milliseconds, report, table
 from tests.benchmarks.corpus import Corpus
 from zyz_match.domain import Stage, Town
 from zyz_match.matching.index import Index
@@ -81,9 +81,9 @@ def main() -> None:
     for i in range(2 * TOWNS):
         one(i)
     before = [one(i) for i in range(IDLE_CALLS)]
-    command = [sys.executable, __file__, "--child", "--firms", str(given.firms), "--leads"]
+    child_of = [sys.executable, __file__, "--child", "--firms", str(given.firms), "--leads"]
     with subprocess.Popen(
-        [*command, str(given.leads)], stdout=subprocess.PIPE, text=True,
+        [*child_of, str(given.leads)], stdout=subprocess.PIPE, text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         preexec_fn=lambda: os.nice(10),
     ) as child:  # fmt: skip
@@ -94,28 +94,21 @@ def main() -> None:
             during.append(one(len(during)))
             time.sleep(0.05)
         seconds, peak, _ = child.stdout.read().split()
+    idle, beside = Spread.of(before), Spread.of(during)
     rows = [
-        f"| {name} | {np.median(times):.1f} | {np.percentile(times, 99):.1f} |"
-        for name, times in (("nothing else runs", before), ("a retraining runs", during))
+        (name, f"{times.median:.1f}", f"{times.p99:.1f}")
+        for name, times in (("nothing else runs", idle), ("a retraining runs", beside))
     ]
-    ratio = float(np.percentile(during, 99) / np.percentile(before, 99))
-    text = "\n".join(
-        [
-            f"Retraining on {given.leads:,} synthetic leads of {TOWNS} towns, {given.firms:,} "
-            f"firms, {2 * given.firms:,} events: {float(seconds):.1f} s beside a busy ranker, "
-            f"peak memory {float(peak):,.0f} MB. {processor()}, {os.cpu_count()} cores.",
-            "", "| a list of 20 while | median ms | p99 ms |", "|---|---|---|", *rows, "",
-            f"p99 while training / idle: {ratio:.2f}",
-        ]
-    )  # fmt: skip
-    print(text)
-    if given.write:
-        page = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-        head = page.read_text("utf-8").split("\n## Retraining\n")[0].rstrip("\n")
-        page.write_text(
-            f"{head}\n\n## Retraining\n\nCommand: `python tests/benchmarks/bench_training.py "
-            f"--write`.\n\n{text}\n", "utf-8",
-        )  # fmt: skip
+    lines = [
+        f"Retraining on {given.leads:,} synthetic leads of {TOWNS} towns, {given.firms:,} "
+        f"firms, {2 * given.firms:,} events: {float(seconds):.1f} s beside a busy ranker, "
+        f"peak memory {float(peak):,.0f} MB.",
+        "",
+        *table("a list of 20 while | median ms | p99 ms", rows),
+        "",
+        f"p99 while training / idle: {beside.p99 / idle.p99:.2f}",
+    ]
+    report("Retraining", command(), lines, write=given.write)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,34 @@
 """A made-up firm table and made-up towns, for measuring speed only: nothing in it is a real firm.
 
-Business scopes are drawn Zipf-like from distinct phrases that are put together from the names of
-the industries of GB/T 4754-2017, usual words before and after them, and registries' boilerplate.
+Phrases are put together from the names of the industries of GB/T 4754-2017, usual words and coined
+ones; firms draw them Zipf-like by topic. Only the shape follows a real table: run this file to see
+how near it comes (python tests/benchmarks/corpus.py).
 """
 
-import csv
-import re
-from collections import defaultdict
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.benchmarks import words
 from zyz_match.domain import (
     MARKS,
     NUMBER_COLUMNS,
-    TEXT_COLUMNS,
     ChainSegment,
     Col,
     Product,
@@ -24,111 +37,105 @@ from zyz_match.domain import (
     Town,
 )  # fmt: skip
 from zyz_match.region import COUNTY, Divisions
-from zyz_match.shipped import data_folder
 
-PHRASES = 60_000
-PHRASES_A_FIRM = 35
-_BEFORE = (
-    "精密", "高端", "智能", "新型", "环保", "特种", "工业", "农用", "民用", "进口",
-    "绿色", "节能", "数控", "复合", "优质", "定制", "小型", "大型", "便携", "防腐", "耐高温",
-    "车用",
-)  # fmt: skip
-_AFTER = (
-    "制造", "销售", "加工", "研发", "批发", "零售", "技术服务", "生产", "安装", "维修", "租赁",
-    "设计", "检测", "配件", "设备", "材料", "回收利用", "仓储", "工程施工", "进出口",
-)  # fmt: skip
-_GENERAL = (
-    "货物进出口", "技术进出口", "技术服务", "技术开发", "技术咨询", "技术交流", "技术转让",
-    "技术推广", "信息咨询服务", "道路货物运输", "国内贸易代理", "进出口代理", "机械设备销售",
-    "五金产品批发", "五金产品零售", "日用百货销售", "建筑材料销售", "金属材料销售",
-    "非居住房地产租赁",
-    "企业管理咨询", "市场营销策划", "会议及展览服务", "软件开发", "信息技术咨询服务", "物业管理",
-    "普通货物仓储服务", "劳务服务", "广告制作", "广告设计", "互联网销售", "电子产品销售",
-    "办公用品销售", "包装服务", "住房租赁", "机械设备租赁", "自有资金投资", "再生资源回收",
-    "新材料技术研发", "橡胶制品销售", "塑料制品销售", "仪器仪表销售", "电线电缆经营", "润滑油销售",
-)  # fmt: skip
-_STEM_ENDS = re.compile(r"(?:制造|加工|生产|服务|活动|专业|业|批发|零售|专门|其他|未列明|的)+")
-_OPENINGS = ("一般项目：", "许可项目：", "经营范围：", "")
-_CLOSING = "（除依法须经批准的项目外，凭营业执照依法自主开展经营活动）"
+CACHE = "ZYZ_BENCH"  # names the folder where corpora and what is made of them are kept
+SEED = 4754
+CHUNK = 10_000  # firms drawn together; the head of a large corpus is the small one
+PARTITION = 250_000  # firms a file
+PHRASES_A_TOPIC = 1_500
+COINED = 30_000  # words that no dictionary has: brands, models, trade names
+
+# How often a word stands in a phrase, and where a firm has its phrases from: set so that the table
+# in shape.py comes out.
+_STEM_ONE, _STEM_TWO, _COINED = (0.0, 0.55), (0.35, 0.77), (0.73, 1.0)
+_BEFORE, _AFTER = 0.16, 0.38
+_OWN_TOPIC, _OWN_SECTOR, _GENERAL = 0.45, 0.85, 0.95
+_PHRASES_A_FIRM = (11.8, 0.52)  # median, sigma
 
 Ints = npt.NDArray[np.int64]
-
+Rng = np.random.Generator
 
 _ROLES: tuple[Role, ...] = ("upstream", "core", "downstream", "support")
+_STANDINGS = (
+    (Standing.ACTIVE, "存续", 0.9), (Standing.ABNORMAL, "经营异常", 0.06),
+    (Standing.GONE, "注销", 0.04),
+)  # fmt: skip
 
 
 class Corpus:
-    """Phrases by industry division, and seeded draws from them."""
+    """Phrases by topic, and seeded draws from them: the same seed gives the same firms."""
 
-    def __init__(self, seed: int = 4754) -> None:
-        self.rng = np.random.default_rng(seed)
-        self.stems, self.codes = _stems()
-        self.sectors = sorted(self.stems)
+    def __init__(self, seed: int = SEED) -> None:
+        self.seed = seed
+        self.stems, self.codes = words.stems()
+        self.sectors = list(self.stems)
         self.places = [d for d in Divisions.shipped().all(COUNTY) if d.longitude is not None]
-        size = PHRASES // len(self.sectors)
-        self.phrases = {s: self._phrases(self.stems[s], size) for s in self.sectors}
+        self._topics = pa.array([w for s in self.sectors for w in self.stems[s]])
+        self._topic_starts = _starts(self.stems.values())
+        self._classes = pa.array([c for s in self.sectors for c in self.codes[s]])
+        self._class_starts = _starts(self.codes.values())
+        self._trade_names = _coined(np.random.default_rng([seed, 4]), 100.0)
 
-    def _phrases(self, stems: list[str], size: int) -> list[str]:
-        """Distinct phrases of one sector, the first ones to be drawn most often."""
-        found: dict[str, None] = {}
-        while len(found) < size:
-            first, second = self.rng.choice(stems, 2)
-            middle = first if self.rng.random() < 0.6 else first + second
-            found[self._dressed(middle, 0.25, 0.9)] = None
-        return list(found)
+    @cached_property
+    def _phrases(self) -> pa.Array:
+        """The general phrases, then those of every topic."""
+        made_up = self._made_up(np.random.default_rng([self.seed, 0]))
+        return pa.concat_arrays([pa.array(words.GENERAL), made_up])
 
-    def _dressed(self, stem: str, before: float, after: float) -> str:
-        """A stem with a usual word before and after it, with these chances."""
-        first = self.rng.choice(_BEFORE) if self.rng.random() < before else ""
-        last = (
-            _AFTER[int(len(_AFTER) * self.rng.random() ** 2)] if self.rng.random() < after else ""
-        )
-        return f"{first}{stem}{last}"
+    def chunk(self, i: int, size: int = CHUNK) -> pa.Table:
+        """Firms i * size and on, with the columns of `Col`; a third of the numbers are unknown."""
+        rng = np.random.default_rng([self.seed, 1, i])
+        sector = rng.integers(len(self.sectors), size=size)
+        topic = self._inside(self._topic_starts, sector, rng, 5.0)
+        place = rng.integers(len(self.places), size=size)
+        standing = rng.choice(len(_STANDINGS), size, p=[share for *_, share in _STANDINGS])
+        code = self._inside(self._class_starts, sector, rng, 100.0)
+        mark = rng.integers(len(MARKS), size=size)
+        columns = {
+            Col.FIRM_ID: _ids(i * size, size),
+            Col.NAME: self._names(rng, topic, place),
+            Col.STATUS: _take([word for _, word, _ in _STANDINGS], standing),
+            Col.STANDING: _take([str(s) for s, *_ in _STANDINGS], standing),
+            **self._registered(place, rng.random(size) < 0.95),
+            Col.INDUSTRY: _some(self._classes, code, rng.random(size) < 0.9),
+            Col.SCOPE: self._scopes(rng, sector, topic),
+            Col.MARKS: _some(MARKS, mark, rng.random(size) < 0.1),
+        }
+        for column in NUMBER_COLUMNS:
+            values = rng.lognormal(6, 1.5, size).round()
+            columns[column] = pa.array(np.where(rng.random(size) < 1 / 3, np.nan, values))
+        empty = pa.repeat("", size)
+        return pa.table({str(c): columns.get(c, empty) for c in Col})
 
-    def _zipf(self, n: int, draws: int) -> Ints:
-        """Distinct ranks below n, drawn with a chance in proportion to 1 / (rank + 5)."""
-        low, high = np.log(5.0), np.log(n + 5.0)
-        ranks = np.exp(self.rng.uniform(low, high, draws)) - 5
-        return np.unique(ranks.astype(np.int64).clip(0, n - 1))
-
-    def _scope(self, sector: str) -> str:
-        count = max(3, int(self.rng.lognormal(np.log(PHRASES_A_FIRM * 0.92), 0.4)))
-        other = self.sectors[self.rng.integers(len(self.sectors))]
-        parts = [_GENERAL[i] for i in self._zipf(len(_GENERAL), count // 3)]
-        parts += [self.phrases[sector][i] for i in self._zipf(len(self.phrases[sector]), count)]
-        parts += [self.phrases[other][i] for i in self._zipf(len(self.phrases[other]), count // 6)]
-        return str(self.rng.choice(_OPENINGS)) + "；".join(self.rng.permutation(parts)) + _CLOSING
+    def table(self, low: int, high: int) -> pa.Table:
+        """The firms from low to high; low is a whole number of chunks."""
+        chunks = [self.chunk(i) for i in range(low // CHUNK, -(-high // CHUNK))]
+        return pa.concat_tables(chunks).slice(0, high - low).combine_chunks()
 
     def firms(self, n: int) -> pd.DataFrame:
-        """A firm table with the columns of `Col`; a third of the number cells are unknown."""
-        rng = self.rng
-        frame = pd.DataFrame({c: [""] * n for c in TEXT_COLUMNS}, dtype=object)
-        of = [self.sectors[i] for i in rng.integers(len(self.sectors), size=n)]
-        places = [self.places[i] for i in rng.integers(len(self.places), size=n)]
-        frame[Col.FIRM_ID] = [f"S{i:07d}" for i in range(n)]
-        frame[Col.NAME] = [
-            f"{p.name}{rng.choice(self.stems[s])}有限公司" for p, s in zip(places, of, strict=True)
-        ]
-        frame[Col.SCOPE] = [self._scope(s) for s in of]
-        frame[Col.INDUSTRY] = [rng.choice(self.codes[s]) if rng.random() < 0.9 else "" for s in of]
-        frame[Col.DIVISION] = [p.code if rng.random() < 0.95 else "" for p in places]
-        standings = rng.choice(
-            [Standing.ACTIVE, Standing.ABNORMAL, Standing.GONE], n, p=(0.9, 0.06, 0.04)
-        )
-        frame[Col.STANDING] = [str(s) for s in standings]
-        frame[Col.MARKS] = [rng.choice(MARKS) if x < 0.1 else "" for x in rng.random(n)]
-        for column in NUMBER_COLUMNS:
-            values = rng.lognormal(6, 1.5, n).round()
-            frame[column] = np.where(rng.random(n) < 1 / 3, np.nan, values)
+        """The first n firms as a frame."""
+        frame: pd.DataFrame = self.table(0, n).to_pandas()
         return frame
+
+    def write(self, folder: Path, n: int) -> list[Path]:
+        """The first n firms as parquet files of PARTITION firms."""
+        for part, low in enumerate(range(0, n, PARTITION)):
+            table = self.table(low, min(n, low + PARTITION))
+            pq.write_table(table, folder / f"firms-{part:04d}.parquet", compression="zstd")
+        return sorted(folder.iterdir())
+
+    def stored(self, n: int) -> list[Path]:
+        """The parquet files of the first n firms, made once and kept in the cache."""
+        return sorted(kept(f"firms-{n}-{self.seed}", "", lambda to: self.write(to, n)).iterdir())
 
     def events(self, frame: pd.DataFrame, n: int) -> pd.DataFrame:
         """Dated investments of some of the firms."""
-        rng = self.rng
+        rng = np.random.default_rng([self.seed, 2])
+        days = pd.to_timedelta(rng.integers(0, 700, n), "D")
         return pd.DataFrame(
             {
-                "firm_id": rng.choice(frame[Col.FIRM_ID].to_numpy(), n),
-                "date": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 700, n), "D"),
+                "firm_id": frame[Col.FIRM_ID].to_numpy(object)[rng.integers(len(frame), size=n)],
+                "date": pd.Timestamp("2024-01-01") + days,
                 "region": rng.choice([p.name for p in self.places[:300]], n),
                 "industry": rng.choice(self.sectors, n),
                 "target": [f"T{i}" for i in range(n)],
@@ -137,48 +144,176 @@ class Corpus:
 
     def town(self, name: str, terms: int = 60) -> Town:
         """A fresh town: its products and five chain segments ask for `terms` weighted terms."""
-        rng = self.rng
+        rng = np.random.default_rng([self.seed, 3, zlib.crc32(name.encode())])
         home, *others = (self.sectors[i] for i in rng.choice(len(self.sectors), 4, replace=False))
         place = self.places[rng.integers(len(self.places))]
-        products = tuple(
-            Product(t, float(rng.integers(1, 4))) for t in self._terms(home, terms // 5)
-        )
-        left = terms - len(products)
+        asked = self._terms(rng, home, terms // 5)
         segments = []
-        for i, size in enumerate(len(part) for part in np.array_split(range(left), 5)):
+        for i, part in enumerate(np.array_split(range(terms - len(asked)), 5)):
             sector = home if i < 2 else others[i - 2]
-            found, codes = self._terms(sector, size), rng.choice(self.codes[sector], 2)
-            segments.append(
-                ChainSegment(
-                    f"环节{i}", _ROLES[i % 4], terms=found, industries=tuple(map(str, codes))
-                )
-            )
+            codes = tuple(map(str, rng.choice(self.codes[sector], 2)))
+            found = self._terms(rng, sector, len(part))
+            segments.append(ChainSegment(f"环节{i}", _ROLES[i % 4], None, found, codes))
         return Town(
-            id=name, name=name, province="", city="", county=place.name, products=products,
+            id=name, name=name, county=place.name,
+            products=tuple(Product(t, float(rng.integers(1, 4))) for t in asked),
             industries=tuple(self.codes[home][:3]),
             regions=(self.places[0].name, self.places[1].name),
             chain=tuple(s for s in segments if s.terms),
         )  # fmt: skip
 
-    def _terms(self, sector: str, n: int) -> tuple[str, ...]:
-        stems = self.rng.choice(self.stems[sector], n)
-        return tuple(self._dressed(str(s), 0.15, 0.25) for s in stems)
+    def _terms(self, rng: Rng, sector: str, n: int) -> tuple[str, ...]:
+        """Stems of a sector, some with a usual word before or after them."""
+        stems = self.stems[sector]
+        some = pa.array(rng.choice(stems, n, replace=n > len(stems)).tolist(), pa.string())
+        return tuple(_dressed(rng, some, 0.05, 0.1).to_pylist())
+
+    def _made_up(self, rng: Rng) -> pa.Array:
+        """PHRASES_A_TOPIC phrases of every topic, the usual ones first."""
+        own = np.repeat(np.arange(len(self._topics)), PHRASES_A_TOPIC)
+        sector = np.searchsorted(self._topic_starts, own, "right") - 1
+        near = self._inside(self._topic_starts, sector, rng, 3.0)
+        other = np.where(
+            rng.random(len(own)) < 0.5, near, rng.integers(len(self._topics), size=len(own))
+        )
+        kind = rng.random(len(own))
+        one, two, coined = (
+            (kind >= low) & (kind < high) for low, high in (_STEM_ONE, _STEM_TWO, _COINED)
+        )
+        brands = _coined(rng, 200.0)
+        parts = (
+            _some(brands, _zipf(rng, np.full(len(own), COINED), 300.0), coined),
+            _some(self._topics, own, one),
+            _some(self._topics, other, two),
+        )
+        return _dressed(rng, pc.binary_join_element_wise(*parts, ""), _BEFORE, _AFTER)
+
+    def _registered(self, place: Ints, known: npt.NDArray[np.bool_]) -> dict[Col, pa.Array]:
+        divisions, codes = Divisions.shipped(), [p.code for p in self.places]
+        texts = {
+            Col.PROVINCE: [divisions.province(c) or "" for c in codes],
+            Col.CITY: [divisions.city(c) or "" for c in codes],
+            Col.COUNTY: [p.name for p in self.places],
+            Col.DIVISION: codes,
+        }
+        return {c: _some(t, place, known) for c, t in texts.items()}
+
+    def _names(self, rng: Rng, topic: Ints, place: Ints) -> pa.Array:
+        short = [p.name[:-1] if len(p.name) > 2 else p.name for p in self.places]
+        trade = rng.integers(COINED, size=len(topic))
+        return pc.binary_join_element_wise(
+            _take(short, place), _take(self._trade_names, trade), _take(self._topics, topic),
+            words.LEGAL_FORM, "",
+        )  # fmt: skip
+
+    def _scopes(self, rng: Rng, sector: Ints, topic: Ints) -> pa.Array:
+        firms = len(topic)
+        median, sigma = _PHRASES_A_FIRM
+        counts = rng.lognormal(np.log(median), sigma, firms).round().clip(1, 75)
+        firm = np.repeat(np.arange(firms), counts.astype(np.int64))
+        found = np.unique(firm << 32 | self._drawn(rng, sector[firm], topic[firm]))
+        rng.shuffle(found)  # no firm says a thing twice, and none says it in the table's order
+        found = found[np.argsort(found >> 32, kind="stable")]
+        starts = np.searchsorted(found >> 32, np.arange(firms + 1))
+        texts = self._phrases.take(pa.array(found & 0xFFFFFFFF))
+        lists = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), texts)
+        return pc.binary_join_element_wise(
+            _any_of(rng, words.OPENINGS, firms),
+            pc.binary_join(lists, _any_of(rng, words.SEPARATORS, firms)),
+            _any_of(rng, words.CLOSINGS, firms),
+            "",
+        )
+
+    def _drawn(self, rng: Rng, sector: Ints, topic: Ints) -> Ints:
+        """One phrase each: of the firm's topic, its sector, the general ones, or any."""
+        n = len(topic)
+        kind = rng.random(n)
+        near = self._inside(self._topic_starts, sector, rng, 5.0)
+        far = rng.integers(len(self._topics), size=n)
+        of = np.where(kind < _OWN_TOPIC, topic, np.where(kind < _OWN_SECTOR, near, far))
+        special = of * PHRASES_A_TOPIC + _zipf(rng, np.full(n, PHRASES_A_TOPIC), 100.0)
+        general = _zipf(rng, np.full(n, len(words.GENERAL)), 6.0)
+        return np.where(kind < _GENERAL, len(words.GENERAL) + special, general)
+
+    @staticmethod
+    def _inside(starts: Ints, group: Ints, rng: Rng, head: float) -> Ints:
+        """One member of each group, the first ones more often."""
+        return np.asarray(starts[group] + _zipf(rng, np.diff(starts)[group], head))
 
 
-def _stems() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Stems of product words and class codes by division of the industries' standard."""
-    stems: dict[str, set[str]] = defaultdict(set)
-    codes: dict[str, list[str]] = defaultdict(list)
-    with (data_folder() / "reference" / "gbt4754_2017.csv").open(encoding="utf-8-sig") as file:
-        for row in csv.DictReader(file):
-            if len(row["code"]) < 3:
-                continue
-            sector = row["code"][:2]
-            if len(row["code"]) == 4:
-                codes[sector].append(row["code"])
-            for part in re.split(r"[、及和与，,（）()]", row["name"]):
-                stem = _STEM_ENDS.sub("", part)
-                if 2 <= len(stem) <= 8:
-                    stems[sector].add(stem)
-    usable = [s for s in stems if len(stems[s]) >= 6 and codes[s]]
-    return {s: sorted(stems[s]) for s in usable}, {s: codes[s] for s in usable}
+def _starts(groups: Any) -> Ints:
+    return np.append(0, np.cumsum([len(g) for g in groups]))
+
+
+def _take(texts: Any, which: Ints) -> pa.Array:
+    return pa.array(texts, pa.string()).take(pa.array(which))
+
+
+def _some(texts: Any, which: Ints, where: npt.NDArray[np.bool_]) -> pa.Array:
+    """The texts of these numbers, and "" elsewhere than `where`."""
+    padded = pa.concat_arrays([pa.array(texts, pa.string()), pa.array([""])])
+    return padded.take(pa.array(np.where(where, which, len(texts))))
+
+
+def _any_of(rng: Rng, texts: tuple[str, ...], n: int) -> pa.Array:
+    return _take(texts, rng.integers(len(texts), size=n))
+
+
+def _zipf(rng: Rng, n: Ints, head: float) -> Ints:
+    """A rank below each n, drawn with a chance in proportion to 1 / (rank + head)."""
+    ranks = head * (((n + head) / head) ** rng.random(n.shape) - 1)
+    return np.asarray(ranks.astype(np.int64).clip(0, n - 1))
+
+
+def _dressed(rng: Rng, stems: pa.Array, before: float, after: float) -> pa.Array:
+    """Stems with a usual word before and after them, with these chances."""
+    n = len(stems)
+    first, last = (_zipf(rng, np.full(n, len(w)), 12.0) for w in (words.BEFORE, words.AFTER))
+    return pc.binary_join_element_wise(
+        _some(words.BEFORE, first, rng.random(n) < before), stems,
+        _some(words.AFTER, last, rng.random(n) < after), "",
+    )  # fmt: skip
+
+
+def _coined(rng: Rng, head: float) -> pa.Array:
+    """COINED words of two usual signs."""
+    signs = _take(words.usual_signs(), rng.permutation(len(words.usual_signs())))
+    pair = (_take(signs, _zipf(rng, np.full(COINED, len(signs)), head)) for _ in range(2))
+    return pc.binary_join_element_wise(*pair, "")
+
+
+def _ids(first: int, n: int) -> pa.Array:
+    numbers = pa.array(np.arange(first, first + n)).cast(pa.string())
+    return pc.binary_join_element_wise("S", pc.utf8_lpad(numbers, 8, "0"), "")
+
+
+def kept(name: str, version: str, make: Callable[[Path], object]) -> Path:
+    """A folder in the cache, made once; it takes the place of one made by an older generator."""
+    folder = cache_folder() / f"{name}-{_digest()}{version}"
+    if not folder.exists():
+        for old in cache_folder().glob(f"{name}-*"):
+            shutil.rmtree(old)
+        aside = folder.with_suffix(".tmp")
+        aside.mkdir()
+        make(aside)
+        aside.rename(folder)
+    return folder
+
+
+def _digest() -> str:
+    """Changes when the generator does."""
+    sources = (Path(__file__), Path(words.__file__))
+    return hashlib.sha256(b"".join(s.read_bytes() for s in sources)).hexdigest()[:8]
+
+
+def cache_folder() -> Path:
+    """The folder that `CACHE` names, else one in the temporary folder."""
+    folder = Path(os.environ.get(CACHE) or Path(tempfile.gettempdir()) / "zyz-match-bench")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+if __name__ == "__main__":
+    from tests.benchmarks import shape
+
+    shape.main()

@@ -204,7 +204,7 @@ def test_all_firms_filtered_out_gives_an_empty_list_with_advice(index: Index) ->
 
 
 def test_explaining_a_firm_off_the_list_says_where_it_stands(index: Index) -> None:
-    stranger = firm_from_row(index.frame.iloc[index.row_of["合成己软件公司"]].to_dict())
+    stranger = firm_from_row(index.records(index.rows_of(["合成己软件公司"]))[0])
     found = ranking.explain(index, TOWN, stranger)
     assert found.rank is not None
     assert found.match is not None
@@ -217,7 +217,7 @@ def test_explaining_a_firm_off_the_list_says_where_it_stands(index: Index) -> No
     ("name", "why"), [("合成壬注销铸造公司", "注销"), ("合成辛本地铸造公司", "晋城市")]
 )
 def test_explaining_an_excluded_firm_says_why(index: Index, name: str, why: str) -> None:
-    excluded = firm_from_row(index.frame.iloc[index.row_of[name]].to_dict())
+    excluded = firm_from_row(index.records(index.rows_of([name]))[0])
     found = ranking.explain(index, TOWN, excluded)
     assert found.match is None
     assert why in found.excluded
@@ -225,7 +225,7 @@ def test_explaining_an_excluded_firm_says_why(index: Index, name: str, why: str)
 
 def test_the_best_town_of_a_caster_is_the_casting_town(index: Index) -> None:
     sweets = Town("sweets", "合成糖果镇", products=(Product("糖果"), Product("饼干")))
-    caster = firm_from_row(index.frame.iloc[index.row_of["合成甲铸管公司"]].to_dict())
+    caster = firm_from_row(index.records(index.rows_of(["合成甲铸管公司"]))[0])
     found = ranking.towns_for(index, caster, [sweets, TOWN], {}, 5)
     assert [f.town.id for f in found] == [TOWN.id, "sweets"]
     on_list = {m.firm.firm_id: m.rank for m in ranking.rank(index, sweets, k=50).matches}
@@ -233,12 +233,12 @@ def test_the_best_town_of_a_caster_is_the_casting_town(index: Index) -> None:
 
 
 def test_a_firm_excluded_from_a_town_is_not_sent_there(index: Index) -> None:
-    local = firm_from_row(index.frame.iloc[index.row_of["合成辛本地铸造公司"]].to_dict())
+    local = firm_from_row(index.records(index.rows_of(["合成辛本地铸造公司"]))[0])
     assert ranking.towns_for(index, local, [TOWN], {}, 5) == []
 
 
 def test_look_alikes_share_words_and_leave_out_the_given_firm(index: Index) -> None:
-    caster = firm_from_row(index.frame.iloc[index.row_of["合成甲铸管公司"]].to_dict())
+    caster = firm_from_row(index.records(index.rows_of(["合成甲铸管公司"]))[0])
     found = ranking.similar(index, [caster], 3)
     assert caster.firm_id not in {s.firm.firm_id for s in found}
     assert "灰铸铁件" in found[0].shared

@@ -25,7 +25,7 @@ from zyz_match.matching.fitting import (
 from zyz_match.matching.index import Index
 from zyz_match.matching.model import PRIOR, Model
 from zyz_match.matching.query import prepare
-from zyz_match.matching.similarity import compare
+from zyz_match.matching.similarity import compare, look
 from zyz_match.matching.training import judge, prediction_hash, retrain
 
 TRUTH = lw.model(words=20, region=40, partners=40)
@@ -48,10 +48,10 @@ def test_a_lead_of_today_has_the_very_values_that_a_list_of_today_shows() -> Non
     by_id = {t.id: t for t in lw.towns()}
     for i in range(len(found)):
         town = by_id[found.towns[found.town[i]]]
-        served = {c.component.name: c for c in compare(
-            prepare(town, index().features.words_), index(), NAMES)}  # fmt: skip
+        seen = look(prepare(town, index().features.words_), index())
+        served = {c.name: part for c, part in compare(seen, NAMES).items()}
         for j, name in enumerate(NAMES):
-            wanted = served[name].values[found.firm[i]] if name in served else 0.0
+            wanted = served[name].values(found.firm[i : i + 1])[0] if name in served else 0.0
             assert found.values[i, j] == pytest.approx(wanted, abs=1e-9), name
         total = Model().score(town, index()).total[found.firm[i]]
         assert found.totals(Model())[i] == pytest.approx(total, abs=1e-9)

@@ -8,15 +8,13 @@ import itertools
 import os
 import shutil
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import joblib
 import sqlalchemy as sa
 
 from tests.fake_worker import VERDICT
+from tests.storage.countdown import WRONG, Countdown, in_a_fork
 from zyz_match.jobs_desk import JobDesk, Pace
 from zyz_match.matching.model import PRIOR, Model
 from zyz_match.matching.training import Retrained
@@ -24,34 +22,9 @@ from zyz_match.service import Service
 from zyz_match.settings import Settings, load_settings
 from zyz_match.storage.store import Store
 
-DIED, WRONG = 9, 1
-FILES = ((os, "fsync"), (joblib, "dump"), (shutil, "rmtree"), (Path, "mkdir"), (Path, "rename"),
-         (Path, "write_bytes"), (Path, "write_text"))  # fmt: skip
-
-
-class Countdown:
-    """Ends the process, as kill -9 would, when it has been counted down."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def before(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """The call, with a step before it; what comes after it is before the next."""
-
-        def stepped(*args: Any, **options: Any) -> Any:
-            self.left -= 1
-            if not self.left:
-                os._exit(DIED)
-            return call(*args, **options)
-
-        return stepped
-
-    def arm(self) -> None:
-        """Count file operations and commits."""
-        for owner, name in FILES:
-            setattr(owner, name, self.before(getattr(owner, name)))
-        commit = sa.engine.RootTransaction._do_commit
-        sa.engine.RootTransaction._do_commit = self.before(commit)  # type: ignore[method-assign]
+STEPS = ((os, "fsync"), (joblib, "dump"), (shutil, "rmtree"), (Path, "mkdir"), (Path, "rename"),
+         (Path, "write_bytes"), (Path, "write_text"), (sa.engine.RootTransaction, "_do_commit"),
+         )  # fmt: skip
 
 
 def open_service(settings: Settings) -> Service:
@@ -68,7 +41,7 @@ def open_service(settings: Settings) -> Service:
 def work_until_death(settings: Settings, steps: int) -> None:
     """One training from asking to rollback, cut off after some steps."""
     service = open_service(settings)
-    Countdown(steps).arm()
+    Countdown(steps).arm(STEPS)
     service.retrain_job()
     service.work()
     service.rollback()
@@ -92,18 +65,6 @@ def look_around(settings: Settings) -> None:
             service._load_anew(version)
         assert not list(settings.home.rglob("*.aside-*"))
         assert not list(settings.models.glob(".aside-*"))
-
-
-def in_a_fork(call: Callable[..., None], *args: object) -> int:
-    """How a fork that makes the call ends."""
-    if child := os.fork():
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    try:
-        call(*args)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(WRONG)
-    os._exit(0)
 
 
 def main(home: str, database_url: str) -> int:

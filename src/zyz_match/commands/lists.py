@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from zyz_match.commands import batch
 from zyz_match.commands.office import (
     checked,
     checked_range,
@@ -27,11 +28,15 @@ Town = Annotated[str, typer.Argument(metavar="专业镇", help="专业镇的编�
 Json = Annotated[bool, typer.Option("--json", help="输出 JSON，供程序读取。")]
 Count = Annotated[int, typer.Option("-k", "--count", metavar="家数", help="最多列出几家企业。")]
 Words = list[str] | None
+_ALL = "全部专业镇"
 Amount = float | None
 
 
 def rank(
-    town: Town,
+    town: Annotated[
+        str | None,
+        typer.Argument(metavar="专业镇", help="专业镇的编号或名称（可写一部分）。"),
+    ] = None,
     k: Count = 20,
     province: Annotated[
         Words, typer.Option(metavar="省份", help="只看这些省份，可重复。", rich_help_panel="筛选")
@@ -88,8 +93,52 @@ def rank(
     xlsx: Annotated[
         Path | None, typer.Option("--xlsx", metavar="文件", help="写成 Excel 清单。")
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="所有专业镇各出一份名单。", rich_help_panel=_ALL)
+    ] = False,
+    parquet: Annotated[
+        Path | None,
+        typer.Option(metavar="路径", help="企业取自 parquet 文件或文件夹。", rich_help_panel=_ALL),
+    ] = None,
+    outfile: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="文件",
+            rich_help_panel=_ALL,
+            help="名单写到一个文件：.xlsx、.csv、.parquet 或 .jsonl。",
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="方式",
+            help="loop：逐个分区（默认）；dask：在 Dask 集群上。",
+            rich_help_panel=_ALL,
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="地址", help="Dask 调度器；不写则在本机起两个进程。", rich_help_panel=_ALL
+        ),
+    ] = None,
+    statistics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="来源",
+            help="词频等统计取自 parquet（默认）或企业库的 index。",
+            rich_help_panel=_ALL,
+        ),
+    ] = None,
 ) -> None:
-    """列出一个专业镇的目标企业，按得分排序并说明理由。"""
+    """列出一个专业镇的目标企业，按得分排序并说明理由；--all 为所有专业镇各出一份。"""
+    options = batch.Options(parquet, outfile, engine, scheduler, statistics)
+    taken = {"--csv": csv is not None, "--xlsx": xlsx is not None}
+    if every:
+        batch.check_all(options, town, [name for name, given in taken.items() if given])
+    else:
+        batch.check_alone(options)
     if as_json and csv == STDOUT:
         raise InputError(
             "--json 和不带文件名的 --csv 都要占用屏幕输出，请二选一，或给 --csv 写文件名。"
@@ -111,6 +160,11 @@ def rank(
         statuses=tuple(status or ()),
         text=text.strip(),
     )
+    if every:
+        batch.rank_all(options, k, filters, diversify, as_json)
+        return
+    if town is None:
+        raise InputError("缺少参数 专业镇。用 zyz-match rank --help 查看用法。")
     with office() as (service, meter):
         found = service.rank(
             town, k=k, filters=filters, diversify=diversify, by=user(), progress=meter

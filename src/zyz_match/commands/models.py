@@ -138,6 +138,9 @@ def worker(
         str | None,
         typer.Option("--check", metavar="版本", help="不做任务，只试载一个模型，输出它的得分。"),
     ] = None,
+    index: Annotated[
+        bool, typer.Option("--index", help="不做任务，只把企业索引计算完整。")
+    ] = False,
 ) -> None:
     """做完一个等着的训练任务就结束；平时由系统自动启动，不需要手动运行。"""
     from zyz_match.service import Service
@@ -148,6 +151,9 @@ def worker(
             emit_json(service.check(check))
             return
         os.nice(_NICE)
+        if index:
+            service.index(whole=True)
+            return
         job = service.work()
     if job is None:
         note("没有等着的训练任务。", "yellow")

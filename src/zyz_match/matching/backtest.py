@@ -4,15 +4,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from zyz_match.domain import CLOSING_STAGES, Col, Stage, Town
 from zyz_match.matching.baselines import baselines
-from zyz_match.matching.index import Index, top_k
+from zyz_match.matching.index import Index
 from zyz_match.matching.metrics import Interval, Scored, bootstrap, score_run
-from zyz_match.matching.model import Model
+from zyz_match.matching.model import Head, Model
 from zyz_match.matching.pool import candidates
 from zyz_match.matching.ranking import MODEL
+from zyz_match.matching.threads import in_order
 
 if TYPE_CHECKING:
     from zyz_match.matching.training import Retrained
@@ -107,14 +109,17 @@ def rank_all(
     model: Model = MODEL,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[RunRow]:
-    """The k best candidates of every town, town by town."""
-    ids = index.frame[Col.FIRM_ID].tolist()
+    """The k best candidates of every town, two towns at a time."""
     run: list[RunRow] = []
-    for done, town in enumerate(towns):
+
+    def head(town: Town) -> Head:
+        allowed = candidates(index, town, existing.get(town.id, ()))
+        return model.score(town, index).best(k, allowed)
+
+    for done, (town, found) in enumerate(zip(towns, in_order(head, towns), strict=True)):
         progress(done, len(towns))
-        total = model.score(town, index).total
-        best = top_k(total, candidates(index, town, existing.get(town.id, ())), k)
-        run += [(town.id, ids[row], i + 1, float(total[row])) for i, row in enumerate(best)]
+        ids, total = index.texts(Col.FIRM_ID, found.rows), found.total.tolist()
+        run += [(town.id, ids[i], i + 1, total[i]) for i in range(len(ids))]
     progress(len(towns), len(towns))
     return run
 
@@ -136,13 +141,13 @@ def _rows(
     run: list[RunRow],
     k: int,
 ) -> list[Row]:
-    ids = index.frame[Col.FIRM_ID].to_numpy()
+    ids = index.frame[Col.FIRM_ID].tolist()
     ours = score_run(OURS, truth, lists_of(run))
     allowed = [candidates(index, t, existing.get(t.id, ())) for t in towns]
     rows = [_row(ours, None)]
     for name, scores in baselines(index.frame, towns, events).items():
         plain = {
-            town.id: list(ids[top_k(s, mask, k)])
+            town.id: [ids[row] for row in np.argsort(-s, kind="stable") if mask[row]][:k]
             for town, s, mask in zip(towns, scores, allowed, strict=True)
         }
         rows.append(_row(score_run(name, truth, plain), ours))

@@ -22,7 +22,7 @@ def baselines(
     found: dict[str, Matrix] = {}
     queries = [" ".join(p.term for p in t.products) for t in towns]
     texts = (frame[Col.PRODUCTS] + " " + frame[Col.SCOPE]).str.replace("；", " ")
-    if any(queries) and texts.str.strip().any():
+    if any(queries) and (texts.str.strip() != "").any():
         found["字符 BM25"] = _bm25(texts, queries)
         found["潜在语义 LSA"] = _lsa(texts, queries)
         found["BM25 + LSA"] = _z(found["字符 BM25"]) + _z(found["潜在语义 LSA"])

@@ -12,12 +12,19 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from zyz_match.matching.phrases import arrow_text
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 HALF_LIFE = 730.0  # days in which an event loses half its weight: investment plans are biennial
 YEAR = 365.0
+_ARRAYS = (
+    "rows", "days", "deals", "region_of", "industry_of", "new_places", "target_of",
+)  # fmt: skip
 
 
 class Sparse(NamedTuple):
@@ -33,16 +40,20 @@ class EventFeatures:
     The present is the day after the newest event: a list stays the same while the data do.
     """
 
-    def fit(self, events: pd.DataFrame | None, firm_ids: pd.Series) -> Self:
-        """Take the events (firm_id, date, region, industry, target) of the given firms."""
+    def fit(
+        self, events: pd.DataFrame | None, firm_ids: pd.Series, alive: Flags | None = None
+    ) -> Self:
+        """Take the events (firm_id, date, region, industry, target) of the given firms.
+
+        A row that is not alive has no events.
+        """
         self.size = len(firm_ids)
-        row_of = pd.Series(np.arange(self.size), index=firm_ids.to_numpy())
-        known = events[events["firm_id"].isin(row_of.index)] if events is not None else None
-        self.empty = known is None or known.empty
-        if known is None or known.empty:
+        rows = _rows_of(events, firm_ids, alive) if events is not None else np.empty(0, np.int64)
+        self.empty = not (rows >= 0).any()
+        if events is None or self.empty:
             return self
-        known = known.sort_values("date", kind="stable")
-        self.rows = row_of.loc[known["firm_id"]].to_numpy(np.int64)
+        known = events.assign(row=rows)[rows >= 0].sort_values("date", kind="stable")
+        self.rows = known["row"].to_numpy(np.int64)
         self.days = days_of(known["date"])
         self.now = int(self.days[-1]) + 1
         self.deals = ~known.duplicated(["firm_id", "target", "date"]).to_numpy()
@@ -66,8 +77,20 @@ class EventFeatures:
         shared[kept] = targets[kept]
         return shared
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("present", "_last")}
+    def parts(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Everything there is, as what JSON can hold and flat arrays."""
+        if self.empty:
+            return {"size": self.size, "empty": True}, {}
+        meta = {n: getattr(self, n) for n in ("size", "empty", "now", "regions", "industries")}
+        return meta, {n: getattr(self, n) for n in _ARRAYS}
+
+    @classmethod
+    def from_parts(cls, meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Events over arrays that were read or mapped; nothing is copied."""
+        events = cls()
+        events.__dict__.update(meta)
+        events.__dict__.update(arrays)
+        return events
 
     @cached_property
     def present(self) -> "EventState":
@@ -136,8 +159,8 @@ class EventState:
 
     def record(self, row: int, regions: Sequence[str], industries: Sequence[str]) -> "Record":
         """What one firm did, in numbers that can be told."""
-        e, n = self.events, self.until
-        own = np.flatnonzero(e.rows[:n] == row)
+        e = self.events
+        own = self._of_firm(row)
         age = self.day - e.days[own][e.deals[own]]
         there, within = self._places(own, regions, industries)
         return Record(
@@ -151,6 +174,18 @@ class EventState:
             in_industry=int(within.sum()),
             in_both=int((there & within).sum()),
         )
+
+    @cached_property
+    def _by_firm(self) -> tuple[Ints, Ints]:
+        """The events in the order of their firms, and the firm of each."""
+        rows = self.events.rows[: self.until]
+        order = np.argsort(rows, kind="stable")
+        return order, rows[order]
+
+    def _of_firm(self, row: int) -> Ints:
+        """The events of one firm, in order."""
+        order, rows = self._by_firm
+        return order[np.searchsorted(rows, row) : np.searchsorted(rows, row, "right")]
 
     # the firm and a town ------------------------------------------------------------------------
 
@@ -211,6 +246,15 @@ class EventState:
         sums = np.bincount(rows, joint, e.size)
         known = np.flatnonzero(sums > 0)
         return Sparse(known, np.log1p(sums[known]))
+
+
+def _rows_of(events: pd.DataFrame, firm_ids: pd.Series, alive: Flags | None) -> Ints:
+    """Row of the firm of each event; -1 when it is not here."""
+    ids = arrow_text(firm_ids)
+    if alive is not None:
+        ids = pc.if_else(pa.array(alive), ids, None)
+    found = pc.index_in(arrow_text(events["firm_id"]), value_set=ids)
+    return np.asarray(found.fill_null(-1), dtype=np.int64)
 
 
 def _among(labels: Ints, numbers: Mapping[str, int], words: Sequence[str]) -> Flags:

@@ -1,311 +1,144 @@
 """Why: the evidence behind each contribution, and one plain Chinese sentence a firm."""
 
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
-from scipy import sparse
 
-from zyz_match.domain import ROLE_NAMES, Col, Contribution, Firm
-from zyz_match.matching.events import EventState
-from zyz_match.matching.features import phrases, term_phrases
+from zyz_match.domain import Col, Contribution, Firm
+from zyz_match.matching.events import EventState, Record
 from zyz_match.matching.index import Index
-from zyz_match.matching.model import Scores
-from zyz_match.matching.query import PRODUCTS, Target, Term
-from zyz_match.matching.similarity import DATED, Compared, seed_rows
-from zyz_match.matching.wording import (
-    WordMatch,
-    capacity_lines,
-    event_line,
-    industry,
-    industry_name,
-    latent_lines,
-    mark_lines,
-    missing_line,
-    relation,
-)  # fmt: skip
-from zyz_match.region import Divisions
+from zyz_match.matching.model import Scores, Table
+from zyz_match.matching.phrases import phrases
+from zyz_match.matching.similarity import DATED, TEXT, Component
+from zyz_match.matching.telling import Lines, Teller, Told
+from zyz_match.matching.wording import event_line, missing_line
 
-SHOWN_TERMS = 3
+SHOWN_FIRMS = 3  # peers, partners
+WORTH_SAYING = 0.3  # value of a component of events from which the sentence speaks of it
+_NOTHING_TO_SAY = "没有可以说明的匹配依据，仅按已知信息的平均水平排序。"
+_EVENTS = {
+    "both": "曾在本地投资本行业", "region": "曾在本地投资", "sector": "曾投资本行业",
+    "activity": "近期投资活跃",
+}  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class RowEvidence:
-    """What is known of one firm beside its contributions."""
+class RowEvidence(NamedTuple):
+    """One firm, and why it scores what it does."""
 
+    firm: Firm
     contributions: tuple[Contribution, ...]
     reason: str
     segment: str
 
 
+class _Part(NamedTuple):
+    """What the contributions of one component have in common."""
+
+    component: Component
+    most: float  # points
+    lacking: str
+    lines: Callable[[Told], Lines]
+
+    def of(self, told: Told, points: float, value: float, missing: bool) -> Contribution:
+        """The contribution of one firm."""
+        about = self.component
+        shows = points != 0 and (not missing or about.name in TEXT)
+        return Contribution(
+            about.name, about.label, about.part, points, self.most, None if missing else value,
+            self.lines(told) if shows else (), self.lacking if missing else "",
+        )  # fmt: skip
+
+
 class Explainer:
-    """Explains rows of one scored town; computes what is shared by them once."""
+    """Explains rows of one scored town."""
 
     def __init__(self, index: Index, scores: Scores) -> None:
         self.index = index
         self.scores = scores
-        self.query = scores.query
-        words = index.features.words_
-        self._term_columns = [words.query([(t.text, t.weight)]) for t in self.query.terms]
-        self._roles = {s.segment: ROLE_NAMES[s.role] for s in self.query.town.chain}
-        values = {c.component.name: c.values for c in scores.parts}
-        self._seeds = seed_rows(self.query, index, values)
-
-    def explain(self, rows: list[int], firms: list[Firm]) -> list[RowEvidence]:
-        """Evidence for the given rows; `firms` are the same firms, in the same order."""
-        frame = self.index.frame.iloc[rows]
-        weights = self.index.features.words_.transform(frame)
-        return [
-            self._one(row, firm, weights[i])
-            for i, (row, firm) in enumerate(zip(rows, firms, strict=True))
+        self._teller = Teller.of(scores.query, index)
+        self._peers: dict[int, Lines] = {}
+        self._parts = [
+            _Part(c, points, missing_line(c.name, c.neutral), self._writer(c.name))
+            for c, points in zip(scores.components, scores.points.tolist(), strict=True)
         ]
 
-    def segments(self, rows: list[int]) -> list[str]:
+    def explain(self, rows: Sequence[int], table: Table) -> list[RowEvidence]:
+        """Evidence for the given rows, in their order; `table` is of the same rows."""
+        points = (self.scores.points[:, None] * table.values).T.tolist()
+        numbers = (points, table.values.T.tolist(), table.missing.T.tolist())
+        self._peers = dict(zip(rows, self._peer_lines(rows), strict=True))
+        return list(map(self._one, self._teller.tell(self.index, rows), *numbers))
+
+    def segments(self, rows: Sequence[int]) -> list[str]:
         """The best matching chain segment of each row, "" where no word matches."""
-        weights = self.index.features.words_.transform(self.index.frame.iloc[rows])
-        return [self._segment(self._by_term(weights[i])) for i in range(len(rows))]
+        return self._teller.segments(self.index, rows)
 
-    def _one(self, row: int, firm: Firm, weights: sparse.csr_matrix) -> RowEvidence:
-        by_term = self._by_term(weights)
-        matches = self._matches(firm, by_term)
-        segment = self._segment(by_term)
-        target = self._best_target(row)
-        lines: dict[str, Callable[[], tuple[str, ...]]] = {
-            "words": lambda: tuple(self._word_line(m) for m in matches),
-            "terms": lambda: self._term_lines(row),
-            "latent": lambda: latent_lines(matches),
-            "peers": lambda: self._peer_lines(row),
-            "industry": lambda: self._industry_lines(firm, target),
-            "place": lambda: self._place_lines(row),
-            "marks": lambda: mark_lines(firm),
-            "capacity": lambda: capacity_lines(firm),
-            "partners": lambda: self._partner_lines(row),
-        }
-        lines |= {name: partial(self._event_line, name, row) for name in DATED[:-1]}
-        contributions = tuple(
-            self._contribution(i, part, row, lines[part.component.name])
-            for i, part in enumerate(self.scores.parts)
-        )
-        reason = self._sentence(firm, row, matches, segment, target)
-        return RowEvidence(contributions, reason, segment)
+    def _one(
+        self, told: Told, points: list[float], values: list[float], missing: list[bool]
+    ) -> RowEvidence:
+        numbers = zip(self._parts, points, values, missing, strict=True)
+        found = tuple(part.of(told, p, v, m) for part, p, v, m in numbers)
+        done = {c.name for c in found if c.value is not None and c.value > WORTH_SAYING}
+        said = [words for name, words in _EVENTS.items() if name in done]
+        sentence = "；".join((*told.begins, *said, *told.ends))
+        reason = f"{sentence}。" if sentence else _NOTHING_TO_SAY
+        return RowEvidence(told.firm, found, reason, told.segment)
 
-    def _contribution(
-        self, i: int, part: Compared, row: int, lines: Callable[[], tuple[str, ...]]
-    ) -> Contribution:
-        component, missing = part.component, bool(part.missing[row])
-        points = self.scores.contribution(i, row)
-        known = not missing or component.name in ("words", "terms", "latent", "peers")
-        return Contribution(
-            name=component.name,
-            label=component.label,
-            part=component.part,
-            points=points,
-            maximum=float(self.scores.points[i]),
-            value=None if missing else float(part.values[row]),
-            evidence=lines() if known and points > 0 else (),
-            missing=missing_line(component.name, component.neutral) if missing else "",
-        )
+    # lines ---------------------------------------------------------------------------------
 
-    # words ---------------------------------------------------------------------------------
+    def _writer(self, name: str) -> Callable[[Told], Lines]:
+        """What gives the evidence of a component."""
+        if name == "peers":
+            return lambda told: self._peers[told.row]
+        if name == "partners":
+            return self._partner_lines
+        return partial(self._event_lines, name) if name in DATED else lambda told: told.lines[name]
 
-    def _by_term(self, weights: sparse.csr_matrix) -> list[float]:
-        """Each profile term's part of the firm's word score."""
-        held = dict(zip(weights.indices.tolist(), weights.data.tolist(), strict=True))
-        return [
-            sum(float(w) * held.get(int(c), 0.0) for c, w in zip(columns, asked, strict=True))
-            for columns, asked in self._term_columns
-        ]
+    def _peer_lines(self, rows: Sequence[int]) -> Iterator[Lines]:
+        """The firms that define the peers and are most like each row."""
+        seeds = self.scores.seeds.tolist()
+        names = self.index.texts(Col.NAME, seeds)
+        near = self.index.latent_rows(rows) @ self.index.latent_rows(seeds).T
+        for row, order in zip(rows, np.argsort(-near, axis=1, kind="stable").tolist(), strict=True):
+            others = [names[i] for i in order if seeds[i] != row][:SHOWN_FIRMS]
+            yield (f"与最匹配企业相近：{'、'.join(others)}",) if others else ()
 
-    def _segment(self, by_term: list[float]) -> str:
-        totals: Counter[str] = Counter()
-        for term, value in zip(self.query.terms, by_term, strict=True):
-            totals[term.segment] += value  # type: ignore[assignment]
-        chain = [s for s in totals if s != PRODUCTS and totals[s] > 0]
-        if chain:
-            return max(chain, key=lambda s: totals[s] / self._segment_size(s))
-        return PRODUCTS if totals[PRODUCTS] > 0 else ""
+    def _event_lines(self, name: str, told: Told) -> Lines:
+        [record] = self._teller.records.of([told.row], self._find_records)
+        return (event_line(name, record, self.scores.query.town),)
 
-    def _segment_size(self, segment: str) -> float:
-        """Weight a segment has in the query, so that a long segment wins nothing by length."""
-        return float(sum(t.weight for t in self.query.terms if t.segment == segment) ** 0.5)
+    def _find_records(self, rows: list[int]) -> Iterator[Record]:
+        town = self.scores.query.town
+        return (self._state.record(row, town.regions, town.industries) for row in rows)
 
-    def _matches(self, firm: Firm, by_term: list[float]) -> list[WordMatch]:
-        own = list(dict.fromkeys(phrases(firm.scope, firm.products, firm.name)))
-        total = sum(by_term) or 1.0
-        ranked = sorted(range(len(by_term)), key=lambda i: -by_term[i])[: 4 * SHOWN_TERMS]
-        found = [
-            self._match(self.query.terms[i], own, by_term[i] / total)
-            for i in ranked
-            if by_term[i] > 0
-        ]
-        found.sort(key=lambda m: (not m.whole, m.phrase == "", -m.weight))
-        distinct = {m.phrase or m.term.text: m for m in reversed(found)}
-        return sorted(distinct.values(), key=lambda m: (not m.whole, m.phrase == "", -m.weight))[
-            :SHOWN_TERMS
-        ]
+    def _partner_lines(self, told: Told) -> Lines:
+        return self._teller.partners.of([told.row], self._find_partners)[0]
 
-    @staticmethod
-    def _match(term: Term, own: list[str], weight: float) -> WordMatch:
-        asked = "".join(term_phrases(term.text))
-        grams = {asked[i : i + 2] for i in range(max(1, len(asked) - 1))}
-        best, phrase = 0.0, ""
-        for candidate in own:
-            shared = sum(g in candidate for g in grams)
-            near = shared / (len(grams) + 0.3 * max(0, len(candidate) - len(asked)) ** 0.5)
-            if shared and near > best:
-                best, phrase = near, candidate
-        whole = bool(phrase) and (asked in phrase or (len(phrase) > 1 and phrase in asked))
-        return WordMatch(term, phrase, weight, whole)
-
-    def _word_line(self, match: WordMatch) -> str:
-        where = self._segment_words(match.term.segment)
-        if not match.phrase:
-            return f"文本中散见“{match.term.text}”的用字（{where}）"
-        return (
-            f"企业“{match.phrase}”对应“{match.term.text}”（{where}），占词匹配 {match.weight:.0%}"
-        )
-
-    def _segment_words(self, segment: str) -> str:
-        role = self._roles.get(segment)
-        return f"{role}·{segment}" if role else segment
-
-    def _term_lines(self, row: int) -> tuple[str, ...]:
-        words = self.index.features.words_
-        text = ";".join(phrases(*self._texts(row)))
-        covered: dict[str, list[str]] = {}
-        for term in self.query.terms:
-            columns = words.columns_of(term.text)
-            if columns is not None and all(p in text for p in term_phrases(term.text)):
-                covered.setdefault(term.segment, []).append(term.text)
-        return tuple(
-            f"{self._segment_words(s)}：{'、'.join(dict.fromkeys(t))}" for s, t in covered.items()
-        )
-
-    def _texts(self, row: int) -> tuple[str, str, str]:
-        record = self.index.frame.iloc[row]
-        return record[Col.SCOPE], record[Col.PRODUCTS], record[Col.NAME]
-
-    def _peer_lines(self, row: int) -> tuple[str, ...]:
-        others = [r for r in self._seeds if r != row]
-        if not others:
-            return ()
-        near = self.index.latent_between(others, row)
-        order = np.argsort(-near, kind="stable")[:3]
-        names = [str(self.index.frame[Col.NAME].iloc[others[i]]) for i in order]
-        return (f"与最匹配企业相近：{'、'.join(names)}",)
-
-    # structure -----------------------------------------------------------------------------
-
-    def _best_target(self, row: int) -> tuple[Target, float] | None:
-        label = self.index.industry_of[row]
-        best: tuple[Target, float] | None = None
-        for target in self.query.targets:
-            near = float(self.index.industry_nearness(target.code)[label])
-            if (
-                not np.isnan(near)
-                and near > 0
-                and (best is None or near * target.weight > best[1] * best[0].weight)
-            ):
-                best = (target, near)
-        return best
-
-    def _industry_lines(self, firm: Firm, best: tuple[Target, float] | None) -> tuple[str, ...]:
-        if best is None:
-            return ()
-        target, near = best
-        return (
-            f"企业行业 {industry(firm.industry or firm.industry_text)}，"
-            f"对照 {industry(target.code)}（{self._segment_words(target.segment)}），"
-            f"{relation(firm.industry, target.code)}，相近度 {near:.2f}",
-        )
-
-    def _km(self, row: int) -> float | None:
-        if self.query.place is None:
-            return None
-        km = float(self.index.distances(self.query.place)[self.index.division_of[row]])
-        return None if np.isnan(km) else km
-
-    def _place_lines(self, row: int) -> tuple[str, ...]:
-        km = self._km(row)
-        if km is None or self.query.place is None:
-            return ()
-        record = self.index.frame.iloc[row]
-        where = "".join(dict.fromkeys(x for x in (record[Col.PROVINCE], record[Col.CITY]) if x))
-        return (f"{where}，距{Divisions.shipped().path(self.query.place.code)}约 {km:.0f} 公里",)
-
-    def _event_line(self, name: str, row: int) -> tuple[str, ...]:
-        town = self.query.town
-        return (event_line(name, self._state.record(row, town.regions, town.industries), town),)
-
-    def _partner_lines(self, row: int) -> tuple[str, ...]:
-        town, names = self.query.town, self.index.frame[Col.NAME]
+    def _find_partners(self, rows: list[int]) -> Iterator[Lines]:
+        town = self.scores.query.town
         anchors = self.index.rows_of(town.anchors)
-        found = self._state.partners_of(row, town.regions, town.industries, anchors)
-        shown = "、".join(str(names.iloc[r]) for r in found[:SHOWN_TERMS])
-        more = f"等 {len(found)} 家" if len(found) > SHOWN_TERMS else ""
-        return (f"与镇内企业 {shown}{more}共同投资过",)
+        for row in rows:
+            found = self._state.partners_of(row, town.regions, town.industries, anchors)
+            shown = "、".join(self.index.texts(Col.NAME, found[:SHOWN_FIRMS].tolist()))
+            more = f"等 {len(found)} 家" if len(found) > SHOWN_FIRMS else ""
+            yield (f"与镇内企业 {shown}{more}共同投资过",)
 
     @property
     def _state(self) -> EventState:
-        return self.index.events.as_of(self.query.day)
-
-    # the sentence --------------------------------------------------------------------------
-
-    def _sentence(
-        self,
-        firm: Firm,
-        row: int,
-        matches: list[WordMatch],
-        segment: str,
-        target: tuple[Target, float] | None,
-    ) -> str:
-        told = []
-        own = list(dict.fromkeys(m.phrase for m in matches if m.phrase))[:3]
-        if own:
-            said = "、".join(f"“{p}”" for p in own)
-            link = f"，对应{self._segment_words(segment)}环节" if segment else ""
-            told.append(f"主营{said}{link}")
-        if target is not None and target[1] >= 0.5:
-            own_name = industry_name(firm.industry or firm.industry_text)
-            told.append(f"行业（{own_name}）与目标行业{relation(firm.industry, target[0].code)}")
-        if firm.marks:
-            told.append(firm.marks[0].removesuffix("企业") + "企业")
-        if firm.stock_code:
-            told.append(f"上市公司（{firm.stock_code}）")
-        names = {c.component.name: c for c in self.scores.parts}
-        for name, words in (
-            ("both", "曾在本地投资本行业"),
-            ("region", "曾在本地投资"),
-            ("sector", "曾投资本行业"),
-            ("activity", "近期投资活跃"),
-        ):
-            if name in names and not names[name].missing[row] and names[name].values[row] > 0.3:
-                told.append(words)
-        km = self._km(row)
-        if km is not None:
-            told.append(f"距{self.query.place.name if self.query.place else ''}约{km:.0f}公里")
-        return (
-            "；".join(told) + "。"
-            if told
-            else "没有可以说明的匹配依据，仅按已知信息的平均水平排序。"
-        )
+        return self.index.events.as_of(self.scores.query.day)
 
 
-def shared_words(index: Index, seeds: pd.DataFrame, firm: Firm, most: int = 6) -> tuple[str, ...]:
-    """Phrases of a firm that the given firms' texts hold too, or the longest common pieces."""
-    text = "；".join(
-        "；".join(phrases(s, p, ""))
-        for s, p in zip(seeds[Col.SCOPE], seeds[Col.PRODUCTS], strict=True)
-    )
+def shared_words(
+    index: Index, others: Sequence[Firm], firm: Firm, most: int = 6
+) -> tuple[str, ...]:
+    """Phrases of a firm that the other firms' texts hold too, or the rarest common pieces."""
+    text = "；".join("；".join(phrases(f.scope, f.products, "")) for f in others)
+    words = index.features.words_
     own = list(dict.fromkeys(phrases(firm.scope, firm.products, "")))
     whole = [p for p in own if len(p) > 1 and p in text]
-    idf, vocabulary = index.features.words_.idf_, index.features.words_.vocabulary_
-    pieces = {p[i : i + 2] for p in own if p not in whole for i in range(len(p) - 1)}
-    rare = sorted(
-        (g for g in pieces if g in text),
-        key=lambda g: -float(idf[vocabulary[g]]) if g in vocabulary else 0.0,
-    )
-    return tuple((whole + rare)[:most])
+    pieces = dict.fromkeys(p[i : i + 2] for p in own if p not in whole for i in range(len(p) - 1))
+    columns = {g: words.column(g) for g in pieces if g in text}
+    rare = {g: 0.0 if c is None else -float(words.idf_[c]) for g, c in columns.items()}
+    return tuple((whole + sorted(rare, key=lambda g: rare[g]))[:most])

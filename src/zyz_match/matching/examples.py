@@ -13,7 +13,16 @@ from zyz_match.matching.events import days_of
 from zyz_match.matching.index import Index
 from zyz_match.matching.model import Model
 from zyz_match.matching.query import Query, prepare
-from zyz_match.matching.similarity import DATED, NAMED, TOWNLESS, Compared, compare
+from zyz_match.matching.similarity import (
+    DATED,
+    NAMED,
+    TOWNLESS,
+    Compared,
+    Component,
+    Part,
+    compare,
+    look,
+)  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -74,11 +83,12 @@ class Examples:
 
 def graded(rounds: pd.DataFrame) -> pd.DataFrame:
     """The rounds that say something, with their grade, in order of closing."""
-    grade = rounds["stage"].map({s.value: g for s, g in GRADES.items()})
-    best = rounds["best"].map({s.value: g for s, g in GRADES.items()}).fillna(0.0)
+    by_stage = {s.value: g for s, g in GRADES.items()}
+    grade = rounds["stage"].map(by_stage).astype("float64")
+    best = rounds["best"].map(by_stage).astype("float64").fillna(0.0)
     lost = rounds["stage"] == Stage.LOST.value
     grade = grade.where(~lost, LOST_AFTER * best)
-    told = rounds.assign(grade=grade.astype("float64"))
+    told = rounds.assign(grade=grade)
     return told[grade.notna()].sort_values(["closed", "town_id", "firm_id"], kind="stable")
 
 
@@ -95,20 +105,27 @@ def gather(
     """
     by_id = {t.id: t for t in towns}
     told = graded(rounds)
-    told = told[told["town_id"].isin(by_id.keys()) & told["firm_id"].isin(index.row_of.keys())]
+    rows = _rows(index, told["firm_id"])
+    told = told[told["town_id"].isin(by_id.keys()) & told["firm_id"].isin(rows.keys())]
     names = sorted(set(told["town_id"]))
     number = {t: i for i, t in enumerate(names)}
     shape = (len(told), len(NAMES))
     table = _Table(index, [by_id[t] for t in names], np.zeros(shape), np.zeros(shape),
                    np.zeros(shape, dtype=bool))  # fmt: skip
     town = np.asarray(told["town_id"].map(number), dtype=np.int64)
-    firm = np.asarray(told["firm_id"].map(index.row_of), dtype=np.int64)
+    firm = np.asarray(told["firm_id"].map(rows), dtype=np.int64)
     table.fill(town, firm, days_of(told["date"]), progress)
     owners, _ = pd.factorize(told["owner"].astype(object).where(told["owner"] != "", None))
     return Examples(
         table.values, table.live, table.known, told["grade"].to_numpy(np.float64), town,
         np.asarray(owners, dtype=np.int64), days_of(told["closed"]), firm, tuple(names),
     )  # fmt: skip
+
+
+def _rows(index: Index, firm_ids: pd.Series) -> dict[str, int]:
+    """Row of each distinct firm that is here."""
+    found = ((str(f), index.row(str(f))) for f in firm_ids.unique())
+    return {f: row for f, row in found if row is not None}
 
 
 @dataclass(slots=True)
@@ -127,30 +144,35 @@ class _Table:
         """First what does not depend on the day, town by town; then the rest, day by day."""
         queries = [prepare(t, self.index.features.words_) for t in self.towns]
         steady = [n for n in NAMES if n not in DATED]
+        seen = []
         for i, query in enumerate(queries):
             progress("计算线索特征", i, len(queries))
-            self._put(np.flatnonzero(town == i), firm, compare(query, self.index, steady), query)
+            seen.append(look(query, self.index))
+            self._put(np.flatnonzero(town == i), firm, compare(seen[i], steady), query)
         days = np.unique(day)
         for done, when in enumerate(days):
             progress("计算线索当日特征", done, len(days))
             of_day = np.flatnonzero(day == when)
-            self._fill_day(of_day, int(when), town, firm, queries)
+            self._fill_day(of_day, int(when), town, firm, seen)
 
     def _fill_day(
-        self, leads: Ints, when: int, town: Ints, firm: Ints, queries: list[Query]
+        self, leads: Ints, when: int, town: Ints, firm: Ints, seen: list[Compared]
     ) -> None:
-        alone = [n for n in DATED if n in TOWNLESS]
-        query = replace(queries[int(town[leads[0]])], day=when)
-        self._put(leads, firm, compare(query, self.index, alone), query)
-        for i in np.unique(town[leads]):
-            query = replace(queries[int(i)], day=when)
-            found = compare(query, self.index, [n for n in DATED if n not in TOWNLESS])
-            self._put(leads[town[leads] == i], firm, found, query)
+        def on_day(i: int) -> Compared:
+            return replace(seen[i], query=replace(seen[i].query, day=when))
 
-    def _put(self, leads: Ints, firm: Ints, parts: list[Compared], query: Query) -> None:
-        for part in parts:
-            column = NAMES.index(part.component.name)
+        alone = on_day(int(town[leads[0]]))
+        same = compare(alone, [n for n in DATED if n in TOWNLESS])
+        self._put(leads, firm, same, alone.query)
+        for i in np.unique(town[leads]):
+            there = on_day(int(i))
+            found = compare(there, [n for n in DATED if n not in TOWNLESS])
+            self._put(leads[town[leads] == i], firm, found, there.query)
+
+    def _put(self, leads: Ints, firm: Ints, parts: Mapping[Component, Part], query: Query) -> None:
+        for component, part in parts.items():
+            column = NAMES.index(component.name)
             rows = firm[leads]
-            self.values[leads, column] = part.values[rows]
-            self.known[leads, column] = ~part.missing[rows]
-            self.live[leads, column] = query.share(part.component.name)
+            self.values[leads, column] = part.values(rows)
+            self.known[leads, column] = ~part.missing(rows)
+            self.live[leads, column] = query.share(component.name)

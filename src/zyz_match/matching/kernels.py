@@ -1,7 +1,8 @@
 """Compiled loops over all firms of a pool; what each computes is one line of numpy, see its test.
 
 Every kernel has one fixed signature, so it is compiled once and then read from numba's cache;
-the arrays of an index may be read-only (a memory-mapped artifact).
+the arrays of an index may be read-only (a memory-mapped file). Sums of words are whole numbers:
+they come out the same whatever the order, the blocks, the threads or the partitions.
 """
 
 from collections.abc import Callable
@@ -11,10 +12,11 @@ import numpy as np
 from numba import njit, types
 
 BLOCK = 1 << 15  # firms whose sums stay in the processor's cache; their rows fit 16 bits
-LANES = 16
-PARTS = 4  # parts of a score that are added in one pass
-WORD = 64  # firms to a word of a bit set
+GROUP = 64  # firms to a maximum, and to a word of a bit set
 FEW = 10  # set bits of a word that are visited one by one faster than all 64 side by side
+LANES = 16
+TOP_CODE = 255
+NONE = np.float32(-1e30)
 
 
 def _array(item: Any, dimensions: int = 1) -> Any:
@@ -22,10 +24,12 @@ def _array(item: Any, dimensions: int = 1) -> Any:
 
 
 _B, _I32, _I64 = _array(types.boolean), _array(types.int32), _array(types.int64)
-_U8, _U16 = _array(types.uint8), _array(types.uint16)
+_U8, _U16, _U32 = _array(types.uint8), _array(types.uint16), _array(types.uint32)
 _F32, _F64 = _array(types.float32), _array(types.float64)
-_U8_2, _I64_2, _U64_2 = _array(types.uint8, 2), _array(types.int64, 2), _array(types.uint64, 2)
-_OUT32, _OUT64 = types.float32[::1], types.float64[::1]
+_U8_2, _U32_2, _U64_2 = _array(types.uint8, 2), _array(types.uint32, 2), _array(types.uint64, 2)
+_OUT32, _OUT64, _OUT_I32 = types.float32[::1], types.float64[::1], types.int32[::1]
+_OUT_I64, _OUT_U16, _OUT_U8 = types.int64[::1], types.uint16[::1], types.uint8[::1]
+_OUT_U64_2, _OUT_U8_2 = types.uint64[:, ::1], types.uint8[:, ::1]
 
 
 def kernel(*signature: Any, fastmath: bool = False) -> Callable[[Callable[..., Any]], Any]:
@@ -40,47 +44,148 @@ def kernel(*signature: Any, fastmath: bool = False) -> Callable[[Callable[..., A
     return compiled
 
 
-@njit(inline="always")
-def _note(value: Any, firms: Any, lane: Any, tops: Any, totals: Any, known: Any) -> None:
-    """One value into its lane's maximum, sum and count; NaN and values of no firm do not count."""
-    count = firms if value == value else np.float32(0.0)
-    value = value if count > np.float32(0.0) else np.float32(0.0)
-    tops[lane] = value if value > tops[lane] else tops[lane]
-    totals[lane] += np.float64(value) * np.float64(count)
-    known[lane] += np.float64(count)
+# laying out ----------------------------------------------------------------------------------
 
 
-@kernel(_I64_2, _U16, _U8, _U8_2, _I32, _I64, _F32, _OUT32)
-def sum_columns(
-    starts: Any, rows: Any, codes: Any, dense: Any, place: Any, columns: Any, weights: Any, out: Any
+@kernel(_I64, _I32, _U8, _I32, types.int64, types.int64, _OUT_I64)
+def size_runs(
+    starts: Any, grams: Any, times: Any, place: Any, low: Any, high: Any, sizes: Any
 ) -> None:
-    """Add weight x code of the given columns to every firm's sum, block by block.
+    """Count what a block's runs take: `sizes[2 m]` ones, `sizes[2 m + 1]` the others, twice each.
 
-    A column is dense (row `place` of `dense`) or, at place -1, a run of postings in each block.
+    `place` numbers the n-grams of the layout: those below `low` are dense, below `high` in runs.
     """
-    for block in range(starts.shape[0]):
-        low = block * BLOCK
-        high = min(low + BLOCK, len(out))
-        sums = out[low:high]
-        for j in range(len(columns)):
-            c, weight = columns[j], weights[j]
-            for p in range(starts[block, c], starts[block, c + 1]):
-                sums[rows[p]] += weight * np.float32(codes[p])
-        full = np.flatnonzero(place[columns] >= 0)
-        for first in range(0, len(full) - len(full) % 4, 4):
-            a, b, c, d = full[first], full[first + 1], full[first + 2], full[first + 3]
-            w0, w1, w2, w3 = weights[a], weights[b], weights[c], weights[d]
-            d0, d1 = dense[place[columns[a]], low:high], dense[place[columns[b]], low:high]
-            d2, d3 = dense[place[columns[c]], low:high], dense[place[columns[d]], low:high]
+    for e in range(starts[0], starts[-1]):
+        at = place[grams[e]]
+        if low <= at < high:
+            if times[e] == 1:
+                sizes[2 * (at - low)] += 1
+            else:
+                sizes[2 * (at - low) + 1] += 2
+
+
+@njit(inline="always")
+def _code(times: Any, norm: Any) -> Any:
+    """The eight-bit share of its ceiling that an n-gram's weight reaches, at least 1."""
+    share = np.float32(TOP_CODE) * np.float32(times) / (np.float32(times) + norm)
+    return max(np.uint8(1), np.uint8(np.rint(share)))
+
+
+@kernel(
+    _I64, _I32, _U8, _F32, _I32, types.int64, types.int64, types.int64, _OUT_I64, _OUT_U16,
+    _OUT_U8_2, _OUT_I64, _OUT_I32, _OUT_U8,
+)  # fmt: skip
+def fill_runs(
+    starts: Any, grams: Any, times: Any, norms: Any, place: Any, low: Any, high: Any, first: Any,
+    at_run: Any, runs: Any, dense: Any, at_rare: Any, rare_rows: Any, rare_codes: Any,
+) -> None:  # fmt: skip
+    """Put a block's counts where they belong; `at_run` and `at_rare` are the next free places.
+
+    `first` is the row of the block's first firm in its segment. A run holds the rows of the firms
+    that use its n-gram once, then (row, code) of the others; rows count from the block's start.
+    """
+    for i in range(len(starts) - 1):
+        for e in range(starts[i], starts[i + 1]):
+            at = place[grams[e]]
+            if at < low:
+                dense[at, first + i] = _code(times[e], norms[i])
+            elif at >= high:
+                free = at_rare[at - high]
+                rare_rows[free] = first + i
+                rare_codes[free] = _code(times[e], norms[i])
+                at_rare[at - high] = free + 1
+            elif times[e] == 1:
+                free = at_run[2 * (at - low)]
+                runs[free] = i
+                at_run[2 * (at - low)] = free + 1
+            else:
+                free = at_run[2 * (at - low) + 1]
+                runs[free] = i
+                runs[free + 1] = _code(times[e], norms[i])
+                at_run[2 * (at - low) + 1] = free + 2
+
+
+# words ---------------------------------------------------------------------------------------
+
+
+@kernel(
+    _U8, _I64, _U32_2, _U16, _U8_2, _I64, _I32, _U8, _I64, _I32, _I64, _I32, _I64, _I32, _B,
+    types.int64, types.int64, _OUT_I32, _OUT_I32,
+)  # fmt: skip
+def sum_words(
+    ones: Any, bases: Any, offsets: Any, runs: Any, dense: Any, rare_starts: Any, rare_rows: Any,
+    rare_codes: Any, in_runs: Any, run_weights: Any, in_dense: Any, dense_weights: Any,
+    in_rare: Any, rare_weights: Any, active: Any, low_block: Any, high_block: Any, out: Any,
+    tops: Any,
+) -> None:  # fmt: skip
+    """Sum weight x code of the asked n-grams of every firm of some blocks, and find the best.
+
+    `tops` receives the greatest sum of the active ones of every `GROUP` firms (0 for none).
+    """
+    for block in range(low_block, high_block):
+        start = block * BLOCK
+        end = min(start + BLOCK, len(out))
+        sums = out[start:end]
+        for i in range(len(sums)):
+            sums[i] = 0
+        base, offset = bases[block], offsets[block]
+        for j in range(len(in_runs)):
+            weight, m = run_weights[j], 2 * in_runs[j]
+            for row in runs[base + offset[m] : base + offset[m + 1]]:
+                sums[row] += weight
+        once = ones[start:end]
+        for i in range(len(sums)):
+            sums[i] *= np.int32(once[i])
+        for j in range(len(in_runs)):
+            weight, m = run_weights[j], 2 * in_runs[j]
+            pairs = runs[base + offset[m + 1] : base + offset[m + 2]]
+            for p in range(0, len(pairs), 2):
+                sums[pairs[p]] += weight * np.int32(pairs[p + 1])
+        whole = len(in_dense) - len(in_dense) % 4
+        for j in range(0, whole, 4):
+            w0, w1 = dense_weights[j], dense_weights[j + 1]
+            w2, w3 = dense_weights[j + 2], dense_weights[j + 3]
+            d0, d1 = dense[in_dense[j], start:end], dense[in_dense[j + 1], start:end]
+            d2, d3 = dense[in_dense[j + 2], start:end], dense[in_dense[j + 3], start:end]
             for i in range(len(sums)):
                 sums[i] += (
-                    w0 * np.float32(d0[i]) + w1 * np.float32(d1[i])
-                    + w2 * np.float32(d2[i]) + w3 * np.float32(d3[i])
+                    w0 * np.int32(d0[i]) + w1 * np.int32(d1[i])
+                    + w2 * np.int32(d2[i]) + w3 * np.int32(d3[i])
                 )  # fmt: skip
-        for first in range(len(full) - len(full) % 4, len(full)):
-            weight, d0 = weights[full[first]], dense[place[columns[full[first]]], low:high]
+        for j in range(whole, len(in_dense)):
+            weight, d0 = dense_weights[j], dense[in_dense[j], start:end]
             for i in range(len(sums)):
-                sums[i] += weight * np.float32(d0[i])
+                sums[i] += weight * np.int32(d0[i])
+        for j in range(len(in_rare)):
+            weight = rare_weights[j]
+            some = rare_rows[rare_starts[in_rare[j]] : rare_starts[in_rare[j] + 1]]
+            codes = rare_codes[rare_starts[in_rare[j]] : rare_starts[in_rare[j] + 1]]
+            for p in range(np.searchsorted(some, start), len(some)):
+                if some[p] >= end:
+                    break
+                out[some[p]] += weight * np.int32(codes[p])
+        for group in range(start // GROUP, -(-end // GROUP)):
+            top = np.int32(0)
+            for i in range(group * GROUP, min(group * GROUP + GROUP, end)):
+                top = max(top, out[i] if active[i] else np.int32(0))
+            tops[group] = top
+
+
+@kernel(_I32, _I32, _B, types.int32, _OUT_I64)
+def rows_from(values: Any, tops: Any, active: Any, least: Any, rows: Any) -> Any:
+    """The active rows of at least a value, in order, into `rows`; gives how many there are."""
+    size = 0
+    for group in range(len(tops)):
+        if tops[group] >= least:
+            for i in range(group * GROUP, min(group * GROUP + GROUP, len(values))):
+                if active[i] and values[i] >= least:
+                    if size < len(rows):
+                        rows[size] = i
+                    size += 1
+    return size
+
+
+# terms ---------------------------------------------------------------------------------------
 
 
 @njit(inline="always")
@@ -93,78 +198,121 @@ def _count_bits(word: Any) -> Any:
     return count
 
 
-@kernel(_I64_2, _U16, _U64_2, _I32, _I64, _I64, _I64, _F64, types.int64, _OUT32)
+@njit(inline="always")
+def _set(bits: Any, row: Any) -> None:
+    bits[row // GROUP] |= np.uint64(1) << np.uint64(row % GROUP)
+
+
+@kernel(
+    _I64, _U32_2, _U16, _U64_2, _I64, _I32, types.int64, types.int64, _I32, _I64, _I64,
+    types.int64, types.int64, _OUT_U64_2,
+)  # fmt: skip
 def cover(
-    starts: Any, rows: Any, held: Any, place: Any, columns: Any,
-    term_starts: Any, needed: Any, weights: Any, firms: Any, out: Any,
+    bases: Any, offsets: Any, runs: Any, held: Any, rare_starts: Any, rare_rows: Any, low: Any,
+    high: Any, places: Any, term_starts: Any, needed: Any, low_block: Any, high_block: Any,
+    out: Any,
 ) -> None:  # fmt: skip
-    """Add weight x ln(1 + (n - df + .5) / (df + .5)) of every term to the firms that cover it.
+    """The firms of some blocks that hold every n-gram of a term, as a bit set for each term.
 
-    `columns` are distinct n-grams; term t needs all of `needed[term_starts[t]:term_starts[t + 1]]`,
-    numbers into `columns`; df of the n firms cover it. Works on bit sets: row `place` of `held`,
-    or, at place -1, made here from the postings. `out` is as long as a whole number of blocks.
+    `places` are the layout numbers of distinct n-grams; term t needs all of
+    `needed[term_starts[t]:term_starts[t + 1]]`, numbers into `places`. Bit i of word j of a row of
+    `out` (or of `held`, the bit sets of the dense n-grams) is firm 64 j + i.
     """
-    bits = np.empty((len(columns), held.shape[1]), np.uint64)
-    for j in range(len(columns)):
-        c = columns[j]
-        if place[c] >= 0:
-            bits[j] = held[place[c]]
-            continue
-        bits[j] = np.uint64(0)
-        for block in range(starts.shape[0]):
-            own = bits[j, block * (BLOCK // WORD) :]
-            for p in range(starts[block, c], starts[block, c + 1]):
-                own[rows[p] // WORD] |= np.uint64(1) << np.uint64(rows[p] % WORD)
-    both = np.empty(held.shape[1], np.uint64)
-    for t in range(len(weights)):
-        both[:] = bits[needed[term_starts[t]]]
-        for k in range(term_starts[t] + 1, term_starts[t + 1]):
-            both &= bits[needed[k]]
-        df = 0
-        for i in range(len(both)):
-            df += _count_bits(both[i])
-        value = np.float32(weights[t] * np.log1p((firms - df + 0.5) / (df + 0.5)))
-        for i in range(len(both)):
-            word = both[i]
-            if _count_bits(word) > FEW:
-                for b in range(WORD):
-                    held_by = word >> np.uint64(b) & np.uint64(1)
-                    out[i * WORD + b] += value if held_by else np.float32(0.0)
+    words = BLOCK // GROUP
+    bits = np.empty((len(places), words), np.uint64)
+    for block in range(low_block, high_block):
+        start = block * words
+        some = min(words, out.shape[1] - start)
+        base, offset = bases[block], offsets[block]
+        for j in range(len(places)):
+            at, own = places[j], bits[j]
+            if at < low:
+                own[:some] = held[at, start : start + some]
                 continue
-            while word:
-                lowest = word & (~word + np.uint64(1))
-                out[i * WORD + _count_bits(lowest - np.uint64(1))] += value
-                word ^= lowest
+            own[:] = np.uint64(0)
+            if at < high:
+                m = 2 * (at - low)
+                for row in runs[base + offset[m] : base + offset[m + 1]]:
+                    _set(own, row)
+                pairs = runs[base + offset[m + 1] : base + offset[m + 2]]
+                for p in range(0, len(pairs), 2):
+                    _set(own, pairs[p])
+            else:
+                rare = rare_rows[rare_starts[at - high] : rare_starts[at - high + 1]]
+                for p in range(np.searchsorted(rare, block * BLOCK), len(rare)):
+                    if rare[p] >= (block + 1) * BLOCK:
+                        break
+                    _set(own, rare[p] - block * BLOCK)
+        for t in range(len(term_starts) - 1):
+            both = out[t, start : start + some]
+            both[:] = bits[needed[term_starts[t]], :some]
+            for k in range(term_starts[t] + 1, term_starts[t + 1]):
+                both &= bits[needed[k], :some]
 
 
-@kernel(_array(types.int8, 2), _F32, _F32, _OUT32, fastmath=True)
-def dot_rows(matrix: Any, scale: Any, vector: Any, out: Any) -> None:
-    """Add every quantised row's inner product with a vector; reads four places at once."""
-    step = matrix.shape[0] // 4
-    for i in range(step):
-        s0, s1, s2, s3 = np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0)
-        for j in range(matrix.shape[1]):
-            x = vector[j]
-            s0 += np.float32(matrix[i, j]) * x
-            s1 += np.float32(matrix[i + step, j]) * x
-            s2 += np.float32(matrix[i + 2 * step, j]) * x
-            s3 += np.float32(matrix[i + 3 * step, j]) * x
-        out[i] += scale[i] * s0
-        out[i + step] += scale[i + step] * s1
-        out[i + 2 * step] += scale[i + 2 * step] * s2
-        out[i + 3 * step] += scale[i + 3 * step] * s3
-    for i in range(4 * step, matrix.shape[0]):
+@kernel(_U64_2, _OUT_I64)
+def count_covered(bits: Any, counts: Any) -> None:
+    """How many bits are set in each row of bit sets."""
+    for t in range(bits.shape[0]):
+        total = 0
+        for i in range(bits.shape[1]):
+            total += _count_bits(bits[t, i])
+        counts[t] = total
+
+
+@kernel(_U64_2, _I64, _F32, _OUT32)
+def sum_covered(bits: Any, rows: Any, weights: Any, out: Any) -> None:
+    """The weights of the terms that each of some firms covers, added up in their order."""
+    for i in range(len(rows)):
+        word, bit = rows[i] // GROUP, np.uint64(rows[i] % GROUP)
         total = np.float32(0.0)
-        for j in range(matrix.shape[1]):
-            total += np.float32(matrix[i, j]) * vector[j]
-        out[i] += scale[i] * total
+        for t in range(len(weights)):
+            if bits[t, word] >> bit & np.uint64(1):
+                total += weights[t]
+        out[i] = total
 
 
-@kernel(_OUT32, _F32, types.boolean)
-def by_best(values: Any, firms: Any, mean_for_missing: Any) -> Any:
-    """Divide by the best value and cut to [0, 1], where each value stands for so many active firms.
+# latent --------------------------------------------------------------------------------------
 
-    NaN becomes the firms' mean, or 0. Gives that best value; nothing changes unless it is above 0.
+
+@kernel(_U8_2, _F32, _I64, _F32, _OUT32, fastmath=True)
+def near_rows(packed: Any, scale: Any, rows: Any, vector: Any, out: Any) -> None:
+    """Inner product of some firms' latent rows with a vector.
+
+    Byte j of a row holds direction j in its low four bits and j + half in its high ones, each 8
+    too great.
+    """
+    half = packed.shape[1]
+    offset = np.float32(0.0)
+    for j in range(2 * half):
+        offset += np.float32(8.0) * vector[j]
+    low, high = vector[:half], vector[half : 2 * half]
+    for i in range(len(rows)):
+        row, total = packed[rows[i]], np.float32(0.0)
+        for j in range(half):
+            byte = row[j]
+            total += np.float32(byte & 15) * low[j] + np.float32(byte >> 4) * high[j]
+        out[i] = scale[rows[i]] * (total - offset)
+
+
+# the whole score -----------------------------------------------------------------------------
+
+
+@njit(inline="always")
+def _note(value: Any, firms: Any, lane: Any, tops: Any, totals: Any, known: Any) -> None:
+    """One value into its lane's maximum, sum and count; NaN and values of no firm do not count."""
+    count = firms if value == value else np.float32(0.0)
+    value = value if count > np.float32(0.0) else np.float32(0.0)
+    tops[lane] = value if value > tops[lane] else tops[lane]
+    totals[lane] += np.float64(value) * np.float64(count)
+    known[lane] += np.float64(count)
+
+
+@kernel(_F32, _F32)
+def best_of(values: Any, firms: Any) -> Any:
+    """Best value (0 or more), sum and number, where each value stands for so many active firms.
+
+    NaN does not count.
     """
     tops, totals, known = np.zeros(LANES, np.float32), np.zeros(LANES), np.zeros(LANES)
     whole = len(values) - len(values) % LANES
@@ -173,52 +321,78 @@ def by_best(values: Any, firms: Any, mean_for_missing: Any) -> Any:
             _note(values[i + j], firms[i + j], j, tops, totals, known)
     for i in range(whole, len(values)):
         _note(values[i], firms[i], i - whole, tops, totals, known)
-    top, count = tops.max(), known.sum()
-    if top <= 0:
-        return top
-    neutral = np.float32(totals.sum() / count / top) if mean_for_missing else np.float32(0.0)
-    for i in range(len(values)):
-        share = values[i] / top
-        cut = min(max(share, np.float32(0.0)), np.float32(1.0))
-        values[i] = cut if share == share else neutral
-    return top
+    return np.float64(tops.max()), totals.sum(), known.sum()
 
 
-@kernel(_F32, _B, _I32, _OUT32, types.boolean[::1])
-def spread(table: Any, lacking: Any, labels: Any, values: Any, missing: Any) -> None:
-    """Give every firm the value of its label, and whether the label lacks one."""
-    for i in range(len(labels)):
-        values[i] = table[labels[i]]
-        missing[i] = lacking[labels[i]]
+@njit(inline="always")
+def _quick(
+    i: Any, words: Any, share: Any, first: Any, first_of: Any, second: Any, second_of: Any,
+    base: Any,
+) -> Any:  # fmt: skip
+    """What is known of a score without looking at a firm's terms and latent row."""
+    word = max(np.float32(0.0), np.float32(words[i]) * share[0])
+    return share[1] * word + first[first_of[i]] + second[second_of[i]] + base[i]
 
 
-@kernel(_F32, _F32, _F32, _F32, _F64, _OUT64)
-def add_shares(one: Any, two: Any, three: Any, four: Any, shares: Any, total: Any) -> None:
-    """Add share x value of four parts to every firm's total, in their order."""
-    a, b, c, d = shares[0], shares[1], shares[2], shares[3]
-    for i in range(len(total)):
-        some = total[i] + a * np.float64(one[i]) + b * np.float64(two[i])
-        total[i] = some + c * np.float64(three[i]) + d * np.float64(four[i])
+@kernel(
+    _I32, _F32, _F32, _I32, _F32, _I32, _F32, _B, types.int64, types.int64, _OUT32, fastmath=True
+)
+def quick_tops(
+    words: Any, share: Any, first: Any, first_of: Any, second: Any, second_of: Any, base: Any,
+    allowed: Any, low: Any, high: Any, tops: Any,
+) -> None:  # fmt: skip
+    """The greatest quick score of the allowed ones of every `GROUP` firms; `NONE` for none."""
+    for group in range(low, high):
+        top = NONE
+        for i in range(group * GROUP, min(group * GROUP + GROUP, len(words))):
+            value = _quick(i, words, share, first, first_of, second, second_of, base)
+            top = max(top, value if allowed[i] else NONE)
+        tops[group] = top
 
 
-@kernel(_F64, _B, types.int64[::1], _OUT64)
-def best_rows(scores: Any, allowed: Any, rows: Any, kept: Any) -> Any:
-    """Put the best allowed rows into `rows`, unordered, ties by row; gives how many there are.
+@kernel(
+    _I32, _F32, _F32, _I32, _F32, _I32, _F32, _B, _F32, types.float32, types.float32, _OUT_I64,
+    _OUT32, fastmath=True,
+)  # fmt: skip
+def quick_rows(
+    words: Any, share: Any, first: Any, first_of: Any, second: Any, second_of: Any, base: Any,
+    allowed: Any, tops: Any, least: Any, below: Any, rows: Any, values: Any,
+) -> Any:  # fmt: skip
+    """The allowed rows whose quick score is in [least, below), in order, with the scores.
 
-    `kept` holds their scores as a heap whose root is the worst one: lowest score, then highest row.
+    Gives how many there are.
+    """
+    size = 0
+    for group in range(len(tops)):
+        if tops[group] < least:
+            continue
+        for i in range(group * GROUP, min(group * GROUP + GROUP, len(words))):
+            if not allowed[i]:
+                continue
+            value = _quick(i, words, share, first, first_of, second, second_of, base)
+            if least <= value < below:
+                rows[size], values[size] = i, value
+                size += 1
+    return size
+
+
+@kernel(_F64, types.int64[::1], _OUT64)
+def best_rows(scores: Any, rows: Any, kept: Any) -> Any:
+    """Put the places of the best scores into `rows`, unordered, ties by place; how many there are.
+
+    `kept` holds their scores as a heap whose root is the worst one: lowest score, then last place.
     """
     size = 0
     for i in range(len(scores)):
         score = scores[i]
         if size < len(rows):
-            if allowed[i]:
-                at = size
-                size += 1
-                while at > 0 and score <= kept[(at - 1) // 2]:  # of equals the later is the worse
-                    kept[at], rows[at] = kept[(at - 1) // 2], rows[(at - 1) // 2]
-                    at = (at - 1) // 2
-                kept[at], rows[at] = score, i
-        elif score > kept[0] and allowed[i]:
+            at = size
+            size += 1
+            while at > 0 and score <= kept[(at - 1) // 2]:  # of equals the later is the worse
+                kept[at], rows[at] = kept[(at - 1) // 2], rows[(at - 1) // 2]
+                at = (at - 1) // 2
+            kept[at], rows[at] = score, i
+        elif score > kept[0]:
             at = 0
             while 2 * at + 1 < size:
                 child = 2 * at + 1

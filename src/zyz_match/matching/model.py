@@ -4,8 +4,10 @@ Without leads the weights are the prior below. Each live component gives at most
 points; a component that a town or a pool cannot be compared by is left out for all firms alike.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,12 @@ from zyz_match.matching import kernels
 from zyz_match.matching.calibration import Calibration
 from zyz_match.matching.index import Index
 from zyz_match.matching.query import Query, prepare
-from zyz_match.matching.similarity import Compared, compare
+from zyz_match.matching.quick import Quick
+from zyz_match.matching.segment import Ints, Mask
+from zyz_match.matching.similarity import Compared, Component, Part, compare, look
+from zyz_match.matching.survey import reads
+
+Wide = npt.NDArray[np.float64]
 
 # Text 1 : .25 : latent share : .75 (words, terms, latent, peers) is flat around its best on listed
 # firms; region 8 : sector 3 : partners 2, with a trace of activity against ties, is flat around
@@ -28,35 +35,8 @@ PRIOR: Mapping[str, float] = {
     "region": 8.0, "sector": 3.0, "both": 2.0, "partners": 2.0,
 }  # fmt: skip
 PRIOR_VERSION = "prior-1"
+WIDER = 4  # by how much a search that is not sure yet goes on
 Curve = tuple[tuple[float, ...], tuple[float, ...]]  # values of a component, and what they count
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Every firm of an index scored for one town."""
-
-    query: Query
-    parts: list[Compared]
-    points: npt.NDArray[np.float64]  # (parts,) what each part can give; sums to 100
-    total: npt.NDArray[np.float64]  # (firms,) sum over parts of points x value
-    calibration: Calibration | None = None
-
-    def contribution(self, part: int, row: int) -> float:
-        """Points of one part for one firm."""
-        return float(self.points[part] * np.float64(self.parts[part].values[row]))
-
-    def chance(self, row: int) -> Chance | None:
-        """Chance that a lead would end well; None while the model knows too little to say."""
-        if self.calibration is None:
-            return None
-        return self.calibration.chance(float(self.total[row]), self.confidence(row))
-
-    def confidence(self, row: int) -> float:
-        """Share of the points whose data the firm has, in [0, 1]."""
-        known = sum(
-            p for p, part in zip(self.points, self.parts, strict=True) if not part.missing[row]
-        )
-        return min(1.0, float(known) / 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +52,15 @@ class Model:
     curves: Mapping[str, Curve] = field(default_factory=dict)
     calibration: Calibration | None = None
 
-    def score(self, town: Town, index: Index) -> Scores:
-        """Score every firm of an index for a town."""
-        query = prepare(town, index.features.words_)
-        wanted = {n for n, w in self.weights.items() if w > 0}
-        parts = [self._bent(c) for c in compare(query, index, wanted)]
-        raw = np.array([self.weight(c.component.name, query) for c in parts], dtype=np.float64)
-        points = 100 * raw / raw.sum() if len(raw) else raw
-        total = np.zeros(len(index), dtype=np.float64)
-        for first in range(0, len(parts), kernels.PARTS):
-            some = [p.values for p in parts[first : first + kernels.PARTS]]
-            shares = np.zeros(kernels.PARTS)
-            shares[: len(some)] = points[first : first + kernels.PARTS]
-            kernels.add_shares(*some, *some[:1] * (kernels.PARTS - len(some)), shares, total)
-        return Scores(query, parts, points, total, self.calibration)
+    def score(self, town: Town, index: Index) -> "Scores":
+        """Score the firms of an index for a town."""
+        return self.weigh(look(prepare(town, index.features.words_), index))
+
+    def weigh(self, found: Compared) -> "Scores":
+        """Score the firms of an index for a town that was compared with them."""
+        parts = compare(found, {n for n, w in self.weights.items() if w != 0})
+        raw = np.array([self.weight(c.name, found.query) for c in parts], dtype=np.float64)
+        return Scores(found, parts, raw, self)
 
     def weight(self, name: str, query: Query) -> float:
         """Weight of a component for one town."""
@@ -96,7 +71,181 @@ class Model:
         curve = self.curves.get(name)
         return values if curve is None else np.interp(values, *curve).astype(values.dtype)
 
-    def _bent(self, part: Compared) -> Compared:
-        if part.component.name not in self.curves:
-            return part
-        return replace(part, values=self.bend(part.component.name, part.values))
+    def ceiling(self, name: str) -> float:
+        """The most that a value of a component counts."""
+        return max(self.curves[name][1]) if name in self.curves else 1.0
+
+
+class Table(NamedTuple):
+    """Some firms in full."""
+
+    values: Wide  # (parts, firms) values in [0, 1] as the model counts them
+    missing: Mask  # (parts, firms) whether the firm lacks the data
+    total: Wide  # (firms,) sum over parts of points x value
+
+
+class Head(NamedTuple):
+    """The best firms, best first, ties by firm id."""
+
+    rows: Ints
+    total: Wide
+    ahead: int  # allowed firms before the first of them
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The firms of an index scored for one town; what nobody asks for is not computed."""
+
+    found: Compared
+    parts: Mapping[Component, Part]
+    raw: Wide  # (parts,) weights
+    model: Model
+
+    @property
+    def query(self) -> Query:
+        """The town."""
+        return self.found.query
+
+    @property
+    def index(self) -> Index:
+        """The firms."""
+        return self.found.index
+
+    @property
+    def seeds(self) -> Ints:
+        """Rows of the firms that define the peers."""
+        return self.found.sight.seeds
+
+    @cached_property
+    def components(self) -> tuple[Component, ...]:
+        """What is compared, in the order of the parts."""
+        return tuple(self.parts)
+
+    @cached_property
+    def points(self) -> Wide:
+        """What each part can give; the absolute values sum to 100."""
+        whole = np.abs(self.raw).sum()
+        return 100 * self.raw / whole if whole > 0 else self.raw
+
+    # some firms --------------------------------------------------------------------------------
+
+    def table(self, rows: Sequence[int] | Ints) -> Table:
+        """Some firms in full."""
+        some = np.asarray(rows, dtype=np.int64)
+        values = np.empty((len(self.parts), len(some)))
+        missing = np.empty((len(self.parts), len(some)), dtype=bool)
+        for i, (component, part) in enumerate(self.parts.items()):
+            values[i] = self.model.bend(component.name, part.values(some))
+            missing[i] = part.missing(some)
+        return Table(values, missing, self._sum(values))
+
+    def totals(self, rows: Ints) -> Wide:
+        """Scores of some firms."""
+        values = np.empty((len(self.parts), len(rows)))
+        for i, (component, part) in enumerate(self.parts.items()):
+            values[i] = self.model.bend(component.name, part.values(rows))
+        return self._sum(values)
+
+    def _sum(self, values: Wide) -> Wide:
+        """Part by part, so that equal firms have equal scores whoever they are scored with."""
+        total = np.zeros(values.shape[1])
+        for points, some in zip(self.points, values, strict=True):
+            total += points * some
+        return total
+
+    @cached_property
+    def total(self) -> Wide:
+        """Scores of all firms."""
+        parts = range(0, max(self.index.size, 1), kernels.BLOCK)
+        rows = np.arange(self.index.size)
+        return np.concatenate([self.totals(rows[i : i + kernels.BLOCK]) for i in parts])
+
+    def chance(self, total: float, confidence: float) -> Chance | None:
+        """Chance that a lead would end well; None while the model knows too little to say."""
+        if self.model.calibration is None:
+            return None
+        return self.model.calibration.chance(total, confidence)
+
+    def confidence(self, missing: Mask) -> Wide:
+        """Share of the points whose data are there, of each firm of a table, in [0, 1]."""
+        return np.minimum(1.0, np.abs(self.points) @ ~missing / 100)
+
+    # the best ----------------------------------------------------------------------------------
+
+    @cached_property
+    def quick(self) -> Quick:
+        """A quick look at all firms."""
+        return Quick(self)
+
+    @property
+    def work(self) -> dict[str, int]:
+        """What the last list took: n-gram entries and bytes read, firms scored wholly."""
+        postings, read = reads(self.query, self.index)
+        return {"postings": postings, "bytes": read, "candidates": self.quick.scored}
+
+    def best(self, k: int, allowed: Mask, after: tuple[float, str] | None = None) -> Head:
+        """The k best allowed firms, fewer when there are fewer; `after` is (score, firm_id).
+
+        Exact: a firm is left out unseen only when even the most that it lacks would not do.
+        """
+        tops, groups = self.quick.tops(allowed), k
+        below, least, enough = np.inf, _least(tops, groups), -np.inf
+        rows, total = np.empty(0, np.int64), np.empty(0)
+        while True:
+            more = self.quick.rows(allowed, tops, least, below, enough)
+            rows = np.concatenate([rows, more])
+            total = np.concatenate([total, self.totals(more)])
+            enough = self._kth(k, rows, total, after)
+            needed = enough - self.quick.rest
+            if least <= max(needed, float(kernels.NONE)):
+                self.quick.scored = len(rows)
+                return self._head(k, rows, total, after)
+            groups *= WIDER
+            below, least = least, max(needed, _least(tops, groups))
+
+    def _kth(self, k: int, rows: Ints, total: Wide, after: tuple[float, str] | None) -> float:
+        """The k-th best score behind (score, firm_id); -inf when there are fewer."""
+        behind = total[self._behind(rows, total, after)]
+        return (
+            float(np.partition(behind, len(behind) - k)[len(behind) - k])
+            if len(behind) >= k
+            else -np.inf
+        )
+
+    def _head(self, k: int, rows: Ints, total: Wide, after: tuple[float, str] | None) -> Head:
+        behind = self._behind(rows, total, after)
+        ahead = len(rows) - int(np.count_nonzero(behind))
+        rows, total = rows[behind], total[behind]
+        order = np.argsort(self.index.place_of(rows), kind="stable")
+        rows, total = rows[order], total[order]
+        places = np.empty(min(k, len(total)), np.int64)
+        kernels.best_rows(total, places, np.empty(len(places)))
+        places.sort()
+        places = places[np.argsort(-total[places], kind="stable")]
+        return Head(rows[places], total[places], ahead)
+
+    def _behind(self, rows: Ints, total: Wide, after: tuple[float, str] | None) -> Mask:
+        """Which of some firms stand behind (score, firm_id)."""
+        if after is None:
+            return np.ones(len(rows), dtype=bool)
+        behind: Mask = total < after[0]
+        equal = np.flatnonzero(total == after[0])
+        ids = self.index.texts("firm_id", rows[equal])
+        behind[equal] = [firm_id > after[1] for firm_id in ids]
+        return behind
+
+    def rank_of(self, row: int, allowed: Mask) -> int:
+        """Place of an allowed firm among all allowed ones."""
+        mine = float(self.totals(np.array([row]))[0])
+        tops = self.quick.tops(allowed)
+        rows = self.quick.rows(allowed, tops, mine - self.quick.rest, np.inf, mine)
+        total, places = self.totals(rows), self.index.place_of(rows)
+        before = places < self.index.place_of(np.array([row]))[0]
+        return 1 + int(np.count_nonzero((total > mine) | ((total == mine) & before)))
+
+
+def _least(tops: npt.NDArray[np.float32], size: int) -> float:
+    """What the best of `size` groups reach; `NONE` when there are not so many."""
+    if size >= len(tops):
+        return float(kernels.NONE)
+    return float(np.partition(tops, len(tops) - size)[len(tops) - size])

@@ -3,18 +3,20 @@
 from collections.abc import Collection, Sequence
 
 import numpy as np
+import pandas as pd
 
 from zyz_match.domain import MARKS, Col, Filters, Town
 from zyz_match.errors import InputError
 from zyz_match.industry import IndustryTree
-from zyz_match.matching.index import Index, Mask
+from zyz_match.matching.index import Index
+from zyz_match.matching.segment import Mask, Whole
 from zyz_match.region import Divisions
 from zyz_match.text import normalise
 
 
 def excluded_because(index: Index, town: Town, row: int, existing: Collection[str] = ()) -> str:
     """Chinese: why a firm can never be on a town's list, "" when it can."""
-    record = index.frame.iloc[row]
+    (record,) = index.records([row])
     if not index.active[row]:
         return f"登记状态为“{record[Col.STATUS]}”，不再列为招商对象。"
     if record[Col.FIRM_ID] in town.anchors or record[Col.FIRM_ID] in existing:
@@ -27,11 +29,12 @@ def excluded_because(index: Index, town: Town, row: int, existing: Collection[st
 
 def candidates(index: Index, town: Town, existing: Collection[str] = ()) -> Mask:
     """Firms that may be listed for a town: active, not there already, not of an excluded region."""
-    ids = {*town.anchors, *existing} & index.row_of.keys()
     allowed = index.active.copy()
-    allowed[[index.row_of[i] for i in ids]] = False
+    allowed[list(index.rows_of({*town.anchors, *existing}))] = False
     if town.exclude_regions:
-        allowed &= ~_within(index, town.exclude_regions)
+        allowed &= ~index.kept(
+            ("within", *town.exclude_regions), lambda: _within(index, town.exclude_regions)
+        )
     return allowed
 
 
@@ -47,13 +50,13 @@ def _within(index: Index, words: Sequence[str]) -> Mask:
         dtype=bool,
     )
     by_word = index.frame[Col.PROVINCE].isin(words) | index.frame[Col.CITY].isin(words)
-    return np.asarray(inside[index.division_of] | by_word.to_numpy(bool))
+    return np.asarray(_of_labels(inside, index.division_of) | by_word.to_numpy(bool))
 
 
 def filter_mask(index: Index, filters: Filters) -> Mask:
     """Firms that pass all filters; a number filter passes only firms whose number is known."""
     frame = index.frame
-    mask: Mask = np.ones(len(frame), dtype=bool)
+    mask: Mask = np.ones(index.size, dtype=bool)
     if filters.provinces or filters.cities:
         _known_places((*filters.provinces, *filters.cities), index)
     for words in (filters.provinces, filters.cities):
@@ -74,7 +77,7 @@ def filter_mask(index: Index, filters: Filters) -> Mask:
         unknown = sorted(set(filters.marks) - set(MARKS))
         if unknown:
             raise InputError(f"不认识的资质：{'、'.join(unknown)}。可用：{'、'.join(MARKS)}。")
-        mask &= _any_of(frame[Col.MARKS].tolist(), filters.marks)
+        mask &= _any_of(frame[Col.MARKS], filters.marks)
     if filters.listed is not None:
         mask &= (frame[Col.STOCK_CODE] != "").to_numpy(bool) == filters.listed
     if filters.statuses:
@@ -85,7 +88,9 @@ def filter_mask(index: Index, filters: Filters) -> Mask:
 
 
 def _known_places(words: Sequence[str], index: Index) -> None:
-    written = {*index.frame[Col.PROVINCE], *index.frame[Col.CITY]}
+    written = index.kept(
+        ("places",), lambda: {*index.frame[Col.PROVINCE].unique(), *index.frame[Col.CITY].unique()}
+    )
     unknown = [w for w in words if w not in written and Divisions.shipped().find(w) is None]
     if unknown:
         raise InputError(f"不认识的地区：{'、'.join(unknown)}。请写全称，如“浙江省”“晋城市”。")
@@ -104,17 +109,22 @@ def _in_industries(index: Index, asked: Sequence[str]) -> Mask:
         label in wanted or (label in tree and not wanted.isdisjoint(tree.ancestors(label)))
         for label in index.industries
     ]
-    return np.asarray(np.array(inside, dtype=bool)[index.industry_of])
+    return _of_labels(np.array(inside, dtype=bool), index.industry_of)
 
 
-def _any_of(texts: Sequence[str], wanted: Collection[str]) -> Mask:
-    passing = {t: not set(t.split("；")).isdisjoint(wanted) for t in set(texts)}
-    return np.array([passing[t] for t in texts], dtype=bool)
+def _of_labels(passing: Mask, labels: Whole) -> Mask:
+    return np.asarray(passing[labels])
+
+
+def _any_of(texts: pd.Series, wanted: Collection[str]) -> Mask:
+    """Texts that name one of the wanted words; each distinct text is looked at once."""
+    numbers, distinct = pd.factorize(texts)
+    passing = np.array([not set(t.split("；")).isdisjoint(wanted) for t in distinct], dtype=bool)
+    return np.asarray(passing[numbers])
 
 
 def _with_text(index: Index, text: str) -> Mask:
-    frame = index.frame
-    mask: Mask = np.zeros(len(frame), dtype=bool)
+    mask: Mask = np.zeros(index.size, dtype=bool)
     for column in (Col.NAME, Col.SCOPE, Col.PRODUCTS):
-        mask |= np.array([text in value.lower() for value in frame[column]], dtype=bool)
+        mask |= index.frame[column].str.lower().str.contains(text, regex=False).to_numpy(bool)
     return mask

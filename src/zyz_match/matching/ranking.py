@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from zyz_match.domain import (
-    Col,
     Explanation,
     Filters,
     Firm,
@@ -17,14 +16,17 @@ from zyz_match.domain import (
     Town,
     TownFit,
 )  # fmt: skip
+from zyz_match.errors import NotFoundError
 from zyz_match.firms import firm_from_row
 from zyz_match.industry import IndustryTree
 from zyz_match.matching.evidence import Explainer, shared_words
-from zyz_match.matching.index import Index, Mask, top_k
-from zyz_match.matching.model import Model, Scores
+from zyz_match.matching.index import Index
+from zyz_match.matching.model import Model, Scores, Wide
 from zyz_match.matching.pool import candidates, excluded_because, filter_mask
 from zyz_match.matching.query import PRODUCTS
-from zyz_match.matching.whatif import holds_back, would_change
+from zyz_match.matching.quick import order_key
+from zyz_match.matching.segment import Mask
+from zyz_match.matching.whatif import TOP, Gap
 
 HEAD = 300  # firms among which a diversified list chooses, at least
 MODEL = Model()
@@ -49,52 +51,42 @@ def rank(
     filters = filters or Filters()
     scores = model.score(town, index)
     allowed = candidates(index, town, existing) & filter_mask(index, filters)
-    pool = int(allowed.sum())
-    ahead = _ahead(index, scores, after) & allowed
-    start = int(ahead.sum())
-    rows = top_k(scores.total, allowed & ~ahead, max(HEAD, 10 * k) if diversify else k)
-    ranks = {int(row): start + i + 1 for i, row in enumerate(rows)}
-    explainer = Explainer(index, scores)
+    head = scores.best(max(HEAD, 10 * k) if diversify else k, allowed, after)
+    ranks = {int(row): head.ahead + i + 1 for i, row in enumerate(head.rows)}
+    explainer, rows, pool = Explainer(index, scores), head.rows, int(allowed.sum())
     if diversify:
         rows = _spread(explainer, town, rows, k)
-    matches = _matches(index, scores, explainer, [int(r) for r in rows], ranks)
+    matches = _matches(scores, explainer, rows.tolist(), ranks)
     return Shortlist(
         town, matches, pool, len(index), filters, model.version, index.stamp,
         notes=_notes(scores, matches, pool),
     )  # fmt: skip
 
 
-def _ahead(index: Index, scores: Scores, after: tuple[float, str] | None) -> Mask:
-    """Firms up to and with (score, firm_id), in the order of the list; none without it."""
-    if after is None:
-        return np.zeros(len(index), dtype=bool)
-    score, firm_id = after
-    ids = index.frame[Col.FIRM_ID].to_numpy()
-    return np.asarray((scores.total > score) | ((scores.total == score) & (ids <= firm_id)), bool)
-
-
 def _matches(
-    index: Index, scores: Scores, explainer: Explainer, rows: list[int], ranks: Mapping[int, int]
+    scores: Scores, explainer: Explainer, rows: list[int], ranks: Mapping[int, int]
 ) -> tuple[Match, ...]:
     if not rows:
         return ()
-    records = index.frame.iloc[rows].to_dict("records")
-    firms = [firm_from_row(r) for r in records]
+    table = scores.table(rows)
+    confidence = scores.confidence(table.missing).tolist()
     return tuple(
         Match(
             rank=ranks[row],
-            firm=firm,
-            score=float(scores.total[row]),
+            firm=found.firm,
+            score=score,
             fit=sum(c.points for c in found.contributions if c.part == "fit"),
             propensity=sum(c.points for c in found.contributions if c.part == "propensity"),
-            confidence=scores.confidence(row),
+            confidence=sure,
             reason=found.reason,
             segment=found.segment,
-            flags=_flags(firm),
+            flags=_flags(found.firm),
             contributions=found.contributions,
-            chance=scores.chance(row),
+            chance=scores.chance(score, sure),
         )
-        for row, firm, found in zip(rows, firms, explainer.explain(rows, firms), strict=True)
+        for row, score, sure, found in zip(
+            rows, table.total.tolist(), confidence, explainer.explain(rows, table), strict=True
+        )
     )
 
 
@@ -159,21 +151,24 @@ def explain(
     index: Index, town: Town, firm: Firm, existing: Collection[str] = (), *, model: Model = MODEL
 ) -> Explanation:
     """Where a firm stands among all candidates of a town, and why it stands no higher."""
-    row = index.row_of[firm.firm_id]
+    row = _row(index, firm)
     scores = model.score(town, index)
     allowed = candidates(index, town, existing)
     pool = int(allowed.sum())
     reason = excluded_because(index, town, row, existing)
     if reason:
         return Explanation(town, None, firm, None, pool, reason)
-    best = top_k(scores.total, allowed, len(index))
-    ranks = {int(r): i + 1 for i, r in enumerate(best)}
-    explainer = Explainer(index, scores)
-    (match,) = _matches(index, scores, explainer, [row], ranks)
-    return Explanation(
-        town, match, firm, ranks[row], pool, "",
-        holds_back(scores, match, row, best), would_change(scores, match, row, best),
-    )  # fmt: skip
+    rank, head = scores.rank_of(row, allowed), scores.best(TOP, allowed)
+    (match,) = _matches(scores, Explainer(index, scores), [row], {row: rank})
+    gap = Gap(scores, head, match)
+    return Explanation(town, match, firm, rank, pool, "", gap.holds_back(), gap.would_change())
+
+
+def _row(index: Index, firm: Firm) -> int:
+    row = index.row(firm.firm_id)
+    if row is None:
+        raise NotFoundError(f"企业库中没有企业“{firm.name}”（{firm.firm_id}）。")
+    return row
 
 
 def towns_for(
@@ -190,22 +185,17 @@ def towns_for(
     Scores of two towns are not on one scale; ranks in the same pool are. Towns that the firm is
     excluded from are left out.
     """
-    row = index.row_of[firm.firm_id]
+    row = _row(index, firm)
     found = []
     for town in towns:
         allowed = candidates(index, town, existing.get(town.id, ()))
         if not allowed[row]:
             continue
         scores = model.score(town, index)
-        ahead = scores.total > scores.total[row]
-        ahead[:row] |= scores.total[:row] == scores.total[row]
-        place = 1 + int((ahead & allowed).sum())
-        found.append((place, -float(scores.total[row]), town, scores))
+        found.append((scores.rank_of(row, allowed), -scores.table([row]).total[0], town, scores))
     found.sort(key=lambda x: (x[0], x[1], x[2].id))
     return [
-        TownFit(
-            town, i + 1, _matches(index, scores, Explainer(index, scores), [row], {row: place})[0]
-        )
+        TownFit(town, i + 1, _matches(scores, Explainer(index, scores), [row], {row: place})[0])
         for i, (place, _, town, scores) in enumerate(found[:k])
     ]
 
@@ -214,20 +204,27 @@ def similar(
     index: Index, seeds: Sequence[Firm], k: int, filters: Filters | None = None
 ) -> list[Similar]:
     """Firms whose text lies nearest to the given ones (latent cosine), with what they share."""
-    rows = [index.row_of[s.firm_id] for s in seeds]
-    near = index.latent_scores(index.latent_mean(rows)).astype(np.float64)
-    allowed = index.active & filter_mask(index, filters or Filters())
+    rows = [_row(index, s) for s in seeds]
+    towards = index.latent_mean(index.latent_rows(rows))
+    near = index.latent_near(np.arange(index.size), towards).astype(np.float64)
+    allowed = index.active & filter_mask(index, filters or Filters()) & (near > 0)
     allowed[rows] = False
-    best = [int(r) for r in top_k(near, allowed & (near > 0), k)]
-    frame = index.frame.iloc[rows]
-    firms = [firm_from_row(r) for r in index.frame.iloc[best].to_dict("records")]
+    best = _nearest(index, near, allowed, k)
+    firms = [firm_from_row(r) for r in index.records(best)]
     return [
         Similar(
-            i + 1, firm, min(1.0, float(near[row])), shared_words(index, frame, firm),
+            i + 1, firm, min(1.0, float(near[row])), shared_words(index, seeds, firm),
             _common_industry(firm, seeds),
         )
         for i, (row, firm) in enumerate(zip(best, firms, strict=True))
     ]  # fmt: skip
+
+
+def _nearest(index: Index, near: Wide, allowed: Mask, k: int) -> list[int]:
+    """The k nearest allowed rows, ties by firm id."""
+    rows = order_key(index, np.flatnonzero(allowed))
+    found: list[int] = rows[np.argsort(-near[rows], kind="stable")[:k]].tolist()
+    return found
 
 
 def _common_industry(firm: Firm, seeds: Sequence[Firm]) -> str:

@@ -1,36 +1,147 @@
 """COMPONENTS: each compares one town with every firm of a pool.
 
-A component gives one number a firm, NaN where the firm's data are missing, or None where the town
-or the pool has nothing to compare. The numbers are brought to [0, 1] by the best firm of the pool;
-a missing one takes the neutral value: the pool's mean, or 0 for a record that can only add.
+A component gives one number a firm, or nothing where the town or the pool has nothing to compare.
+The numbers are brought to [0, 1] by the best firm of the pool, for terms, latent and peers by the
+best of the pool's head; a missing one takes the neutral value: the pool's mean, or 0 for a record
+that can only add. Values are computed for the firms asked for, not for all.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal
+from functools import cached_property, partial
+from typing import Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from zyz_match.matching import kernels
-from zyz_match.matching.events import Sparse
-from zyz_match.matching.index import Index, beside, top_k
+from zyz_match.matching.events import EventState, Sparse
+from zyz_match.matching.index import Index
 from zyz_match.matching.query import Query
+from zyz_match.matching.segment import Floats, Ints, Mask, Whole
+from zyz_match.matching.survey import Seen, Sight, industries, places, sight, survey
 
-Values = npt.NDArray[np.floating]
-Earlier = Mapping[str, Values]
-SEEDS = 8  # best firms by text whose common direction defines the peers; in a small pool fewer:
-SEED_SHARE = 0.05  # at most this share of the pool
-NEAR_KM = 1000.0  # distance at which place has lost 1 - 1/e of its value
+Neutral = Literal["mean", "zero"]
 
 
-@dataclass(frozen=True, slots=True)
+class Part(Protocol):
+    """One component of one town over a pool."""
+
+    def values(self, rows: Ints) -> Floats:
+        """Values of some firms in [0, 1], with the neutral one filled in."""
+
+    def missing(self, rows: Ints) -> Mask:
+        """Which of some firms lack the data."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Words:
+    """Sums of words by the best active firm's."""
+
+    index: Index
+    sums: Whole
+    best: int
+
+    def values(self, rows: Ints) -> Floats:
+        """Shares of the best, as far as 1."""
+        share = self.sums[rows].astype(np.float32) / np.float32(self.best)
+        return np.asarray(np.clip(share, 0, 1), dtype=np.float32)
+
+    def missing(self, rows: Ints) -> Mask:
+        """Firms without text."""
+        return np.asarray(self.index.lacks_text[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Terms:
+    """Weights of the covered terms, by the best of the head."""
+
+    index: Index
+    seen: Seen
+    weights: Floats
+    best: float
+
+    def values(self, rows: Ints) -> Floats:
+        """Shares of the best, as far as 1."""
+        found = np.empty(len(rows), np.float32)
+        for i, (_, here, some) in enumerate(self.index.by_segment(rows)):
+            out = np.empty(len(some), np.float32)
+            kernels.sum_covered(self.seen.bits[i], some, self.weights, out)
+            found[here] = out
+        return np.asarray(np.clip(found / np.float32(self.best), 0, 1), dtype=np.float32)
+
+    def missing(self, rows: Ints) -> Mask:
+        """Firms without text."""
+        return np.asarray(self.index.lacks_text[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Near:
+    """Latent similarity to one direction, by the best of the head."""
+
+    index: Index
+    towards: Floats
+    best: float
+
+    def values(self, rows: Ints) -> Floats:
+        """Shares of the best, from 0 to 1."""
+        near = self.index.latent_near(rows, self.towards) / np.float32(self.best)
+        return np.asarray(np.clip(near, 0, 1), dtype=np.float32)
+
+    def missing(self, rows: Ints) -> Mask:
+        """Firms without text."""
+        return np.asarray(self.index.lacks_text[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Labelled:
-    """Values that firms of one label share: a number for each label, and each firm's label."""
+    """Values that firms of one label share, with the neutral one filled in."""
 
-    table: Values
-    labels: npt.NDArray[np.int32]
+    table: Floats
+    lacking: Mask
+    labels: Whole
+
+    def values(self, rows: Ints) -> Floats:
+        """The value of each firm's label."""
+        return np.asarray(self.table[self.labels[rows]])
+
+    def missing(self, rows: Ints) -> Mask:
+        """Firms whose label lacks a value."""
+        return np.asarray(self.lacking[self.labels[rows]])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scattered:
+    """Records of a few firms by the best active one; the others lack it and count 0."""
+
+    found: Sparse  # values in [0, 1], rows ascending
+
+    def values(self, rows: Ints) -> Floats:
+        """Values of the firms that have a record, 0 for the others."""
+        at, here = self._places(rows)
+        return np.where(here, self.found.values[at], 0).astype(np.float32)
+
+    def missing(self, rows: Ints) -> Mask:
+        """Firms without a record."""
+        return ~self._places(rows)[1]
+
+    def _places(self, rows: Ints) -> tuple[Ints, Mask]:
+        at = np.searchsorted(self.found.rows, rows).clip(max=len(self.found.rows) - 1)
+        return at, self.found.rows[at] == rows
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A town beside a pool: what every component may use."""
+
+    query: Query
+    index: Index
+    seen: Seen
+    sight: Sight
+
+    @cached_property
+    def events(self) -> EventState:
+        """What was done before the query's day."""
+        return self.index.events.as_of(self.query.day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,89 +151,112 @@ class Component:
     name: str
     label: str
     part: Literal["fit", "propensity"]
-    neutral: Literal["mean", "zero"]
-    compare: Callable[[Query, Index, Earlier], Values | Labelled | Sparse | None]
+    neutral: Neutral
+    compare: Callable[[Compared], Part | None]
 
 
-def _words(query: Query, index: Index, _earlier: Earlier) -> Values | None:
-    if not len(query.columns):
-        return None
-    return index.postings.sums(query.columns, query.weights)
+def _words(found: Compared) -> Part | None:
+    best = found.sight.best_words
+    return Words(found.index, found.seen.sums, best) if best > 0 else None
 
 
-def _terms(query: Query, index: Index, _earlier: Earlier) -> Values | None:
+def _terms(found: Compared) -> Part | None:
     """Sum over the terms a firm's text covers of weight x ln(1 + (n - df + .5) / (df + .5))."""
-    if not len(query.columns):
+    seen = found.sight
+    if seen.best_terms <= 0:
         return None
-    return index.postings.coverage(query.cover)
+    return Terms(found.index, found.seen, seen.term_weights, seen.best_terms)
 
 
-def _latent(query: Query, index: Index, _earlier: Earlier) -> Values | None:
-    if not len(query.columns):
-        return None
-    return index.latent_scores(index.latent_query(query.columns, query.weights))
+def _latent(found: Compared) -> Part | None:
+    seen = found.sight
+    return Near(found.index, seen.towards, seen.best_latent) if seen.best_latent > 0 else None
 
 
-def _peers(query: Query, index: Index, earlier: Earlier) -> Values | None:
+def _peers(found: Compared) -> Part | None:
     """Latent similarity to the town's anchors and to the firms whose text fits it best."""
-    seeds = seed_rows(query, index, earlier)
-    if not len(seeds):
+    seen = found.sight
+    if seen.peers is None or seen.best_peers <= 0:
         return None
-    return index.latent_scores(index.latent_mean(seeds))
+    return Near(found.index, seen.peers, seen.best_peers)
 
 
-def seed_rows(query: Query, index: Index, values: Mapping[str, Values]) -> npt.NDArray[np.int64]:
-    """Rows of the firms that define the peers: anchors first, then the best by text."""
-    if "words" not in values or "latent" not in values:
-        return np.empty(0, dtype=np.int64)
-    by_text = values["words"] + np.float32(query.latent_share) * values["latent"]
-    anchors = index.rows_of(query.town.anchors)
-    most = max(1, min(SEEDS, round(SEED_SHARE * len(index))))
-    best = top_k(by_text.astype(np.float64), index.active, most)
-    best = best[by_text[best] > 0]
-    return np.unique(np.concatenate([best, np.array(anchors, dtype=np.int64)]))
+def _industry(found: Compared) -> Part | None:
+    table = industries(found.query, found.index)
+    return _labelled("industry", table, found.index.industry_of, found)
 
 
-def _industry(query: Query, index: Index, _earlier: Earlier) -> Labelled | None:
-    if not query.targets:
+def _place(found: Compared) -> Part | None:
+    return _labelled("place", places(found.query, found.index), found.index.division_of, found)
+
+
+def _labelled(name: str, table: Floats | None, labels: Whole, found: Compared) -> Part | None:
+    best = found.sight.bests.get(name)
+    if table is None or best is None or best.best <= 0:
         return None
-    table = np.max(
-        [index.industry_nearness(t.code) * np.float32(t.weight) for t in query.targets], axis=0
-    )
-    if not np.nanmax(table, initial=0.0) > 0:
+    share = np.clip(table / np.float32(best.best), 0, 1)
+    lacking = np.isnan(table)
+    return Labelled(np.where(lacking, best.neutral, share).astype(np.float32), lacking, labels)
+
+
+def _column(name: str, found: Compared) -> Part | None:
+    """A number that every firm has or lacks, whoever asks: computed once for all towns."""
+    best = found.sight.bests[name]
+    if best.best <= 0:
         return None
-    return Labelled(table, index.industry_of)
+    return found.index.kept(("part", name, best), lambda: _filled(name, best.best, found))
 
 
-def _place(query: Query, index: Index, _earlier: Earlier) -> Labelled | None:
-    if query.place is None:
-        return None
-    return Labelled(np.exp(-index.distances(query.place) / NEAR_KM), index.division_of)
+def _filled(name: str, best: float, found: Compared) -> Part:
+    raw: Floats = getattr(found.index, name)
+    neutral = found.sight.bests[name].neutral if NAMED[name].neutral == "mean" else 0.0
+    missing = np.isnan(raw)
+    values = np.where(missing, neutral, np.clip(raw / np.float32(best), 0, 1)).astype(np.float32)
+    return Column(values, missing)
 
 
-def _capacity(_query: Query, index: Index, _earlier: Earlier) -> Values | None:
-    return np.asarray(index.structure["capacity"])
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """A value and a mark for every firm."""
+
+    whole: Floats
+    lacking: Mask
+
+    def values(self, rows: Ints) -> Floats:
+        """The values of some firms."""
+        return np.asarray(self.whole[rows])
+
+    def missing(self, rows: Ints) -> Mask:
+        """Which of some firms lack it."""
+        return np.asarray(self.lacking[rows])
 
 
-def _marks(_query: Query, index: Index, _earlier: Earlier) -> Values | None:
-    return np.asarray(index.structure["marks"])
-
-
-def _of_firms(name: str, query: Query, index: Index, _earlier: Earlier) -> Sparse | None:
+def _of_firms(name: str, found: Compared) -> Part | None:
     """What a firm did, whoever asks."""
-    if index.events.empty:
+    if found.index.events.empty:
         return None
-    return index.events.as_of(query.day).firms[name]
+    if found.query.day is not None:
+        return _scattered(found.events.firms[name], found.index)
+    make = partial(_scattered, found.events.firms[name], found.index)
+    return found.index.kept(("part", name), make)
 
 
-def _with_town(name: str, query: Query, index: Index, _earlier: Earlier) -> Sparse | None:
+def _with_town(name: str, found: Compared) -> Part | None:
     """What a firm did in the town's regions and industries, or with its firms."""
-    if index.events.empty:
+    if found.index.events.empty:
         return None
-    town = query.town
-    state, anchors = index.events.as_of(query.day), index.rows_of(town.anchors)
-    found = state.of_town(town.regions, town.industries, anchors)
-    return found[name]
+    town = found.query.town
+    anchors = found.index.rows_of(town.anchors)
+    return _scattered(
+        found.events.of_town(town.regions, town.industries, anchors)[name], found.index
+    )
+
+
+def _scattered(some: Sparse, index: Index) -> Part | None:
+    top = some.values[index.active[some.rows]].max(initial=0.0)
+    if top <= 0:
+        return None
+    return Scattered(Sparse(some.rows, np.clip(some.values / top, 0, 1)))
 
 
 COMPONENTS: tuple[Component, ...] = (
@@ -132,11 +266,11 @@ COMPONENTS: tuple[Component, ...] = (
     Component("peers", "与最匹配企业同类", "fit", "mean", _peers),
     Component("industry", "行业相近", "fit", "mean", _industry),
     Component("place", "区位", "fit", "mean", _place),
-    Component("marks", "创新资质", "fit", "zero", _marks),
-    Component("capacity", "规模实力", "propensity", "mean", _capacity),
+    Component("marks", "创新资质", "fit", "zero", partial(_column, "marks")),
+    Component("capacity", "规模实力", "propensity", "mean", partial(_column, "capacity")),
     *(
-        Component(name, label, "propensity", "zero", partial(look, name))
-        for name, label, look in (
+        Component(name, label, "propensity", "zero", partial(how, name))
+        for name, label, how in (
             ("activity", "近期扩张", _of_firms),
             ("recency", "最近有动作", _of_firms),
             ("rhythm", "扩张提速", _of_firms),
@@ -150,85 +284,17 @@ COMPONENTS: tuple[Component, ...] = (
 )
 NAMED = {c.name: c for c in COMPONENTS}
 TEXT = frozenset({"words", "terms", "latent", "peers"})
-SECOND = ("terms", "industry", "place")  # compared on a second thread beside the others
-LATENT = ("latent", "peers")  # compared after those, each on both threads
 DATED = ("activity", "recency", "rhythm", "breadth", "region", "sector", "both", "partners")
-TOWNLESS = frozenset({"marks", "capacity", *DATED[:4]})  # the same for every town: computed once
+TOWNLESS = frozenset({"marks", "capacity", *DATED[:4]})  # the same for every town
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """One component over a pool: values in [0, 1] with the neutral filled in, and who lacks it."""
-
-    component: Component
-    values: npt.NDArray[np.float32]
-    missing: npt.NDArray[np.bool_]
+def look(query: Query, index: Index) -> Compared:
+    """A town beside all firms of an index."""
+    found, seen = survey(query, index)
+    return Compared(query, index, seen, sight(query, index, found))
 
 
-def compare(query: Query, index: Index, wanted: Collection[str]) -> list[Compared]:
+def compare(found: Compared, wanted: Collection[str]) -> dict[Component, Part]:
     """The wanted components that can be compared for this town and pool, in the table's order."""
-    asked = {*wanted, *("words", "latent")} if "peers" in wanted else wanted
-    first = [n for n in NAMED if n in asked and n not in (*SECOND, *LATENT)]
-    second = [n for n in SECOND if n in asked]
-    here, there = beside(partial(_several, query, index), first, second)
-    done = here | there
-    for name in LATENT:
-        if name in asked:
-            earlier = {n: c.values for n, c in done.items() if c is not None}
-            done[name] = _compared(NAMED[name], query, index, earlier)
-    return [c for n in NAMED if n in wanted and (c := done[n]) is not None]
-
-
-def _several(query: Query, index: Index, names: Sequence[str]) -> dict[str, Compared | None]:
-    return {n: _kept(NAMED[n], query, index) for n in names}
-
-
-def _kept(component: Component, query: Query, index: Index) -> Compared | None:
-    """A component's values; those that are the same for every town are computed once."""
-    make = partial(_compared, component, query, index, {})
-    if component.name not in TOWNLESS or query.day is not None:
-        return make()
-    return index.kept(("component", component.name), make)
-
-
-def _compared(
-    component: Component, query: Query, index: Index, earlier: Earlier
-) -> Compared | None:
-    raw = component.compare(query, index, earlier)
-    if raw is None:
-        return None
-    if isinstance(raw, Sparse):
-        return _scattered(component, raw, index)
-    labels = raw.labels if isinstance(raw, Labelled) else None
-    own = component.name in TEXT  # computed for this call, need not be copied
-    values = np.array(
-        raw.table if isinstance(raw, Labelled) else raw,
-        dtype=np.float32,
-        copy=None if own else True,
-    )
-    missing = index.lacks_text if component.name in TEXT else np.isnan(values)
-    firms = index.kept(("active", component.name), partial(index.active_firms, labels))
-    if kernels.by_best(values, firms, component.neutral == "mean") <= 0:
-        return None
-    if labels is not None:
-        values, missing = _spread(values, missing, labels)
-    return Compared(component, values, missing)
-
-
-def _scattered(component: Component, found: Sparse, index: Index) -> Compared | None:
-    """Records of a few firms by the best active one; the others lack it and count 0."""
-    top = found.values[index.active[found.rows]].max(initial=0.0)
-    if top <= 0:
-        return None
-    values, missing = np.zeros(len(index), np.float32), np.ones(len(index), np.bool_)
-    values[found.rows] = np.clip(found.values / top, 0, 1)
-    missing[found.rows] = False
-    return Compared(component, values, missing)
-
-
-def _spread(
-    table: npt.NDArray[np.float32], lacking: npt.NDArray[np.bool_], labels: npt.NDArray[np.int32]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    values, missing = np.empty(len(labels), np.float32), np.empty(len(labels), np.bool_)
-    kernels.spread(table, lacking, labels, values, missing)
-    return values, missing
+    parts = ((c, c.compare(found)) for c in COMPONENTS if c.name in wanted)
+    return {c: part for c, part in parts if part is not None}

@@ -1,6 +1,8 @@
 """Words for evidence: what was compared and what was missing, in plain Chinese."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 from zyz_match.domain import Firm, Town
 from zyz_match.industry import IndustryTree
@@ -10,8 +12,7 @@ from zyz_match.matching.query import Term
 LEVEL_WORDS = {4: "同小类", 3: "同中类", 2: "同大类", 1: "同门类"}
 
 
-@dataclass(frozen=True, slots=True)
-class WordMatch:
+class WordMatch(NamedTuple):
     """A profile term and the firm's own phrase that answers it best."""
 
     term: Term
@@ -20,7 +21,7 @@ class WordMatch:
     whole: bool  # the term stands in the phrase, or the phrase in the term
 
 
-def latent_lines(matches: list[WordMatch]) -> tuple[str, ...]:
+def latent_lines(matches: Sequence[WordMatch]) -> tuple[str, ...]:
     """The firm's phrases that stand for its latent similarity."""
     own = [m.phrase for m in matches if m.phrase]
     return (
@@ -78,17 +79,20 @@ def missing_line(name: str, neutral: str) -> str:
     return f"{_WHAT_IS_MISSING[name]}，{how}"
 
 
+@lru_cache(maxsize=4096)
 def industry_name(code: str) -> str:
     """Name of a code; a free tag is its own name."""
     tree = IndustryTree.shipped()
     return tree.name(code) if code in tree else code
 
 
+@lru_cache(maxsize=4096)
 def industry(code: str) -> str:
     """Code and name; a free tag as it is."""
     return f"{code} {industry_name(code)}" if code in IndustryTree.shipped() else code
 
 
+@lru_cache(maxsize=4096)
 def relation(code: str, target: str) -> str:
     """How two industries are related, in words: the level of their lowest common ancestor."""
     tree = IndustryTree.shipped()

@@ -1,5 +1,6 @@
 """What the database or the disk complains about, as a StorageError with the cure."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -84,7 +85,7 @@ def translated(url: URL) -> Iterator[None]:
         raise InputError("有一个值数据库存不下（过大，或含有不能保存的字符），未写入。") from error
     except sa.exc.TimeoutError as error:
         raise StorageError(_BUSY) from error
-    except (sa.exc.SQLAlchemyError, psycopg.Error) as error:
+    except (sa.exc.SQLAlchemyError, psycopg.Error, sqlite3.Error) as error:
         raise StorageError(message(error, url)) from error
     except UnicodeEncodeError as error:
         raise InputError("文字中含有不能保存的字符（残缺的 Unicode），未写入。") from error

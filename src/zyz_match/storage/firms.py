@@ -1,14 +1,15 @@
 """Reading firms: one, some, a page, or the whole table."""
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
+import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from zyz_match.domain import NUMBER_COLUMNS, Col, Firm
+from zyz_match.domain import NUMBER_COLUMNS, Firm
 from zyz_match.firms import firm_from_row
 from zyz_match.storage import rows
 from zyz_match.storage.identity import chunks
@@ -16,13 +17,11 @@ from zyz_match.storage.tables import firm as table
 from zyz_match.text import name_key
 
 _COLUMNS = [table.c[c] for c in rows.COLUMNS]
-_FEW_VALUES = frozenset(
-    (
-        Col.STATUS, Col.STANDING, Col.PROVINCE, Col.CITY, Col.COUNTY, Col.DIVISION, Col.INDUSTRY,
-        Col.INDUSTRY_TEXT, Col.SIZE, Col.KIND, Col.MARKS, Col.LISTING, Col.SOURCE,
-    )
-)  # fmt: skip
+_SCHEMA = pa.schema(
+    [(c, pa.float64() if c in NUMBER_COLUMNS else pa.string()) for c in rows.COLUMNS]
+)
 _BATCH = 5000
+Tick = Callable[[int, int], None]
 
 
 def _firms(connection: Connection, query: sa.Select[Any]) -> list[Firm]:
@@ -90,25 +89,47 @@ def names(connection: Connection, firm_ids: Collection[str]) -> dict[str, str]:
     return found
 
 
-def whole_table(connection: Connection) -> pd.DataFrame:
-    """Every firm by id: text columns with "" for missing, numbers with NaN; no contacts."""
-    columns: list[list[Any]] = [[] for _ in rows.COLUMNS]
-    seen: dict[str, str] = {}
-    found = connection.execution_options(yield_per=_BATCH).execute(
-        sa.select(*_COLUMNS).order_by(table.c.firm_id)
-    )
-    for part in found.partitions(_BATCH):
-        for column, name, values in zip(
-            columns, rows.COLUMNS, zip(*part, strict=True), strict=True
-        ):
-            few = name in _FEW_VALUES  # one object for equal texts saves half the memory
-            column.extend([seen.setdefault(v, v) for v in values] if few else values)
-    return pd.DataFrame(
-        {n: _array(n, c) for n, c in zip(rows.COLUMNS, columns, strict=True)}, copy=False
-    )
+def whole_table(
+    connection: Connection, *, limit: int | None = None, tick: Tick | None = None
+) -> pd.DataFrame:
+    """Every firm by id, or the first ones: text in Arrow with "" for missing, numbers with NaN."""
+    total = count(connection) if limit is None else limit
+    query = sa.select(*_COLUMNS).order_by(table.c.firm_id).limit(limit)
+    read, done = [], 0
+    for batch in _batches(connection, query):
+        read.append(batch)
+        done += len(batch)
+        if tick is not None:
+            tick(done, max(done, total))
+    return _frame(read)
 
 
-def _array(name: str, values: list[Any]) -> "np.ndarray[Any, Any] | pd.Series[Any]":
-    if name in NUMBER_COLUMNS:
-        return np.array(values, dtype="float64")
-    return pd.Series(values, dtype="str")
+def table_of(connection: Connection, firm_ids: Collection[str]) -> pd.DataFrame:
+    """The firms with these ids that there are, as `whole_table` gives them."""
+    query = sa.select(*_COLUMNS).order_by(table.c.firm_id)
+    parts = (query.where(table.c.firm_id.in_(part)) for part in chunks(sorted(firm_ids)))
+    found = (connection.execute(part).all() for part in parts)
+    return _frame([_batch(some) for some in found if some])
+
+
+def _batches(connection: Connection, query: sa.Select[Any]) -> Iterator[pa.RecordBatch]:
+    """Rows as they come from the driver, which is half again as fast as by way of SQLAlchemy."""
+    driver: Any = connection.connection.driver_connection
+    named = () if connection.dialect.name == "sqlite" else ("firms",)  # kept by the server
+    with contextlib.closing(driver.cursor(*named)) as cursor:
+        cursor.execute(str(query.compile(connection, compile_kwargs={"literal_binds": True})))
+        while part := cursor.fetchmany(_BATCH):
+            yield _batch(part)
+
+
+def _batch(some: Sequence[Sequence[Any]]) -> pa.RecordBatch:
+    columns = zip(_SCHEMA, zip(*some, strict=True), strict=True)
+    arrays = [pa.array(values, field.type) for field, values in columns]
+    return pa.record_batch(arrays, schema=_SCHEMA)
+
+
+def _frame(batches: list[pa.RecordBatch]) -> pd.DataFrame:
+    found: pd.DataFrame = pa.Table.from_batches(batches, _SCHEMA).to_pandas(
+        types_mapper=lambda kind: pd.ArrowDtype(kind) if kind == pa.string() else None
+    )
+    return found

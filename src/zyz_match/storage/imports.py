@@ -85,7 +85,7 @@ def import_firms(
     people.add(connection, batch_id, contacts, _translation(frame, positions))
     note_counts(connection, batch_id, done)
     if done["created"] or done["updated"]:
-        stamps.renew(connection, stamps.FIRMS)
+        stamps.renew_firms(connection, "firms", batch_id)
     return BatchResult(str(batch_id), done["created"], done["updated"], done["unchanged"])
 
 
@@ -217,7 +217,7 @@ def undo(connection: Connection, batch_id: str) -> UndoResult:
     done = [_take_back(connection, n, moment) for n in connection.execute(pending).scalars().all()]
     removed, restored = (sum(counts) for counts in zip(*done, strict=True)) if done else (0, 0)
     if removed or restored:
-        stamps.renew(connection, stamps.FIRMS)
+        stamps.renew_firms(connection, "undo")
     return UndoResult(removed, restored, kept)
 
 

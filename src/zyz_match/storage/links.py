@@ -28,7 +28,7 @@ def _add_missing(connection: Connection, table: sa.Table, values: Iterable[dict[
         connection.execute(insert(table).on_conflict_do_nothing(), part)
     added = _count(connection, table) - before
     if added:
-        stamps.renew(connection, stamps.FIRMS)
+        stamps.renew_firms(connection, "links")
     return added
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import joblib
 
 from zyz_match.errors import ArtifactError
-from zyz_match.outputs import storage_error
+from zyz_match.outputs import storage_error, sync
 from zyz_match.storage.unpickling import load_allowed
 
 FORMAT = 2
@@ -82,7 +82,7 @@ class Registry:
             aside.mkdir(parents=True)
             digest = self._write(aside, model, about, card)
             for path in (*sorted(aside.iterdir()), aside):
-                _sync(path)
+                sync(path)
             return _publish(aside, digest)
         except OSError as error:
             raise storage_error(error, self.folder) from error
@@ -240,7 +240,7 @@ def _publish(aside: Path, digest: str) -> str:
             if aside.with_name(name).exists():
                 continue
             raise
-        _sync(aside.parent)
+        sync(aside.parent)
         return name
 
 
@@ -281,12 +281,4 @@ def _make_key(path: Path) -> None:
             os.link(aside, path)
     finally:
         aside.unlink(missing_ok=True)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    sync(path.parent)

@@ -33,12 +33,13 @@ def table(sheet: Sheet, raw: RawTable, notes: Notes) -> pd.DataFrame:
     cells = [plain(found[raw.numbers[r]]) for r in rows]
     columns = {
         ROW_NUMBER: pd.Series([raw.numbers[r] for r in rows], dtype="int64"),
-        REASON: pd.Series(["；".join(dict.fromkeys(notes.reasons[r])) for r in rows], dtype="str"),
+        # objects: a refused cell may hold what Arrow does not take, such as half a surrogate pair
+        REASON: pd.Series(["；".join(dict.fromkeys(notes.reasons[r])) for r in rows], dtype=object),
     }
     for at, header in enumerate(raw.headers):
         if header_key(header) not in _OURS:
             texts = [unescape(c[at]) if raw.escaped else c[at] for c in cells]
-            columns[header] = pd.Series(texts, dtype="str")
+            columns[header] = pd.Series(texts, dtype=object)
     return pd.DataFrame(columns)
 
 

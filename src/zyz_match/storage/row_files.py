@@ -95,11 +95,11 @@ class RowFile:
         at = sorted(faults)
         columns = {
             ROW_NUMBER: pd.Series([self.raw.numbers[r] for r in at], dtype="int64"),
-            REFUSED: pd.Series([faults[r] for r in at], dtype="str"),
+            REFUSED: pd.Series([faults[r] for r in at], dtype=object),  # see rejects.py
         }
         for header, cells in zip(self.raw.headers, self.raw.columns, strict=True):
             if header_key(header) not in (ROW_NUMBER, REFUSED):
-                columns[header] = pd.Series(plain([cells[r] for r in at]), dtype="str")
+                columns[header] = pd.Series(plain([cells[r] for r in at]), dtype=object)
         return pd.DataFrame(columns)
 
 

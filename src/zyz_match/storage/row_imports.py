@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # loaded where a file is read
 Tick = Callable[[int, int], None]
 VIA_FILE = "file"
 _TABLES: Mapping[str, sa.Table] = {"leads": lead, "events": event}
-_STAMPS: Mapping[str, str] = {"leads": stamps.LEADS, "events": stamps.FIRMS}
 _HINTED = 200  # so many unknown towns are looked up with the nearest names, which takes time
 
 
@@ -193,7 +192,7 @@ def import_rows(
     counts = {"created": len(found.new), "unchanged": found.unchanged}
     imports.note_counts(connection, number, counts)
     if found.new:
-        stamps.renew(connection, _STAMPS[file.kind])
+        _renew(connection, file.kind)
     return found, BatchResult(str(number), len(found.new), 0, found.unchanged)
 
 
@@ -225,10 +224,17 @@ def undo(connection: Connection, batch_id: str, kind: str) -> UndoResult:
     removed = connection.execute(gone).rowcount
     connection.execute(sa.delete(batch_row).where(batch_row.c.batch_id == number))
     if removed:
-        stamps.renew(connection, _STAMPS[kind])
+        _renew(connection, kind)
     return UndoResult(removed, 0, before - removed, kind)
 
 
 def _count(connection: Connection, table: sa.Table, spoken: sa.Select[tuple[str]]) -> int:
     query = sa.select(sa.func.count()).select_from(table).where(table.c.key.in_(spoken))
     return int(connection.execute(query).scalar_one())
+
+
+def _renew(connection: Connection, kind: str) -> None:
+    if kind == "leads":
+        stamps.renew(connection, stamps.LEADS)
+    else:
+        stamps.renew_firms(connection, "links")

@@ -9,6 +9,7 @@ import pandas as pd
 
 from zyz_match.domain import Firm, LeadEntry, Receipt, Shortlist, Town
 from zyz_match.storage import (
+    changes,
     firms,
     imports,
     leads,
@@ -17,20 +18,22 @@ from zyz_match.storage import (
     row_imports,
     rows,
     shortlists,
-    stamps,
     towns,
+    versions,
 )
+from zyz_match.storage.changes import Contents
 from zyz_match.storage.database import Database
 from zyz_match.storage.imports import Batch, BatchResult, UndoResult
 from zyz_match.storage.jobs import Jobs
 from zyz_match.storage.row_imports import Plan
 from zyz_match.storage.serving import ServingRow
 from zyz_match.storage.shortlists import Asked
+from zyz_match.storage.versions import Versions
 
 if TYPE_CHECKING:  # loaded where a file is read
     from zyz_match.storage.row_files import RowFile
 
-__all__ = ["Batch", "BatchResult", "Store", "UndoResult"]
+__all__ = ["Batch", "BatchResult", "Contents", "Store", "UndoResult", "Versions"]
 
 
 def _silent(_done: int, _total: int) -> None:
@@ -92,8 +95,7 @@ class Store:
 
     def town_stamp(self) -> str:
         """A text that changes exactly when a town changes."""
-        with self._database.read() as connection:
-            return stamps.read(connection, stamps.TOWNS)
+        return self.versions().towns
 
     # imports ---------------------------------------------------------------------------------
 
@@ -179,15 +181,40 @@ class Store:
         with self._database.read() as connection:
             return firms.count(connection)
 
-    def firm_table(self) -> pd.DataFrame:
-        """Every firm by id: text columns with "" for missing, numbers with NaN; no contacts."""
+    def firm_table(self, limit: int | None = None) -> pd.DataFrame:
+        """Every firm by id, or the first ones, without contacts.
+
+        Text columns stay in Arrow, with "" for missing; numbers are float64 with NaN.
+        """
         with self._database.read() as connection:
-            return firms.whole_table(connection)
+            return firms.whole_table(connection, limit=limit)
+
+    def contents(self, progress: Callable[[int, int], None] | None = None) -> Contents:
+        """All firms, as `firm_table` gives them, and all events, of one state of the store."""
+        with self._database.read() as connection:
+            return changes.whole(connection, progress or _silent)
+
+    def changes_since(self, stamp: str, most: int) -> Contents | None:
+        """The firms that are new or changed since the state of a stamp, and all events.
+
+        None when that is not known firm by firm, as after an undo or for the stamp of another
+        store, and when there are more than `most` such firms.
+        """
+        with self._database.read() as connection:
+            return changes.since(connection, stamp, most)
+
+    def versions(self) -> Versions:
+        """One look at everything that lists are made from; new texts after every change."""
+        return versions.look(self._database)
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether `versions` takes microseconds."""
+        return self._database.at_hand
 
     def data_stamp(self) -> str:
         """A text that changes exactly when a firm, an event or a town's firms change."""
-        with self._database.read() as connection:
-            return stamps.read(connection, stamps.FIRMS)
+        return self.versions().firms
 
     # events and the firms of a town ------------------------------------------------------------
 
@@ -245,8 +272,7 @@ class Store:
 
     def lead_stamp(self) -> str:
         """A text that changes exactly when an entry is added or taken back."""
-        with self._database.read() as connection:
-            return stamps.read(connection, stamps.LEADS)
+        return self.versions().leads
 
     def care(self, town_id: str, firm_ids: Collection[str]) -> dict[str, leads.Care]:
         """(stage, owner, date) of the newest effective entry of each firm that has one."""

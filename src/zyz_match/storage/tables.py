@@ -94,6 +94,17 @@ firm_before = sa.Table(
     sa.Index("ix_firm_before_firm_id", "firm_id", "batch_id"),
 )
 
+# append-only: how the stamp of the firms came to be what it is
+data_change = sa.Table(
+    "data_change",
+    metadata,
+    sa.Column("id", sa.Integer(), primary_key=True, autoincrement=True),
+    sa.Column("stamp", sa.Text(), nullable=False, index=True, unique=True),
+    sa.Column("kind", sa.Text(), nullable=False),  # firms | undo | links
+    sa.Column("batch_id", sa.ForeignKey("batch.id")),  # whose firms are new or changed
+    sqlite_autoincrement=True,  # an id is never given out twice
+)
+
 contact = sa.Table(
     "contact",
     metadata,
