@@ -111,6 +111,17 @@ def test_latent_similarity_is_the_matrix_product(seed: int, firms: int, size: in
     assert (np.abs(kept - np.clip(latent, -usual, usual)) <= 0.51 * scale[:, None]).all()
 
 
+def test_a_latent_similarity_is_the_same_to_the_last_bit_whoever_stands_beside() -> None:
+    rng = np.random.default_rng(2)
+    codes, scale = pack(rng.normal(size=(200, 192)).astype(np.float32))
+    vector, every = rng.normal(size=192).astype(np.float32), np.empty(200, np.float32)
+    kernels.near_rows(codes, scale, np.arange(200), vector, every)
+    for size in (1, 3, 9, 50):
+        rows, out = rng.integers(0, 200, size), np.empty(size, np.float32)
+        kernels.near_rows(codes, scale, rows, vector, out)
+        np.testing.assert_array_equal(out, every[rows])
+
+
 @quick
 @given(seeds, st.integers(1, 100))
 def test_best_sum_and_number_are_those_of_the_known_ones(seed: int, size: int) -> None:

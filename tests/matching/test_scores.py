@@ -16,6 +16,7 @@ from zyz_match.matching import kernels, survey
 from zyz_match.matching.index import Index
 from zyz_match.matching.model import PRIOR, Model
 from zyz_match.matching.pool import candidates, filter_mask
+from zyz_match.matching.quick import LACKING, SLACK
 
 PHRASES = (
     "球墨铸铁管件制造", "灰铸铁件加工", "汽车铸件销售", "高纯生铁冶炼", "硅铁销售", "球化剂生产",
@@ -127,6 +128,22 @@ def test_pages_one_after_the_other_are_the_whole_list(firms: list[Any], size: in
     assert seen == whole.rows.tolist()
     for place, row in enumerate(seen):
         assert scores.rank_of(row, allowed) == place + 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(some_firms, st.sampled_from(TOWNS), weights)
+def test_what_a_quick_look_lacks_is_never_more_than_the_rest(
+    firms: list[Any], town: Town, given_weights: dict[str, float]
+) -> None:
+    index = Index("synthetic").fit(pool(firms))
+    scores = Model(given_weights).score(town, index)
+    for row in np.flatnonzero(index.active):
+        alone = np.arange(index.size) == row
+        lacking = float(scores.total[row] - scores.quick.tops(alone).max())
+        assert lacking <= scores.quick.rest
+        parts = zip(scores.components, scores.points, scores.table([int(row)]).values, strict=True)
+        known = sum(p * v[0] for c, p, v in parts if c.name not in LACKING)
+        assert scores.quick.tops(alone).max() == pytest.approx(known, abs=SLACK)
 
 
 def test_a_million_equal_firms_stand_by_their_ids() -> None:

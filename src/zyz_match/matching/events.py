@@ -48,7 +48,9 @@ class EventFeatures:
         A row that is not alive has no events.
         """
         self.size = len(firm_ids)
-        rows = _rows_of(events, firm_ids, alive) if events is not None else np.empty(0, np.int64)
+        rows = np.empty(0, np.int64)
+        if events is not None and len(events):
+            rows = _rows_of(events, firm_ids, alive)
         self.empty = not (rows >= 0).any()
         if events is None or self.empty:
             return self

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from zyz_match.domain import NUMBER_COLUMNS, Col
 
@@ -28,8 +29,9 @@ class FirmTable:
         """The firms of a data frame with the columns of `Col`, sorted."""
         columns = {str(c): _column(frame[c], c in NUMBER_COLUMNS) for c in frame.columns}
         table = pa.table(columns)
-        order = np.argsort(table[Col.FIRM_ID.value].to_numpy(zero_copy_only=False), kind="stable")
-        if (np.diff(order) < 0).any():
+        ids = table[Col.FIRM_ID.value]
+        if not pc.all(pc.less_equal(ids.slice(0, max(0, len(ids) - 1)), ids.slice(1))).as_py():
+            order = np.argsort(ids.to_numpy(zero_copy_only=False), kind="stable")
             table = table.take(pa.array(order))
         return cls(table)
 

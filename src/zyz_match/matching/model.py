@@ -35,7 +35,7 @@ PRIOR: Mapping[str, float] = {
     "region": 8.0, "sector": 3.0, "both": 2.0, "partners": 2.0,
 }  # fmt: skip
 PRIOR_VERSION = "prior-1"
-WIDER = 4  # by how much a search that is not sure yet goes on
+FIRST, WIDER = 4, 16  # groups a search begins with, for each firm asked for; how it goes on
 Curve = tuple[tuple[float, ...], tuple[float, ...]]  # values of a component, and what they count
 
 
@@ -188,7 +188,7 @@ class Scores:
 
         Exact: a firm is left out unseen only when even the most that it lacks would not do.
         """
-        tops, groups = self.quick.tops(allowed), k
+        tops, groups = self.quick.tops(allowed), FIRST * k
         below, least, enough = np.inf, _least(tops, groups), -np.inf
         rows, total = np.empty(0, np.int64), np.empty(0)
         while True:

@@ -144,7 +144,7 @@ def survey(query: Query, index: Index) -> tuple[Survey, Seen]:
     """What an index tells of a town."""
     weights = whole_weights(query.weights * index.features.words_.idf_[query.columns])
     sums = np.empty(index.size, np.int32)
-    bits = [np.zeros((len(query.cover.weights), groups(len(s))), np.uint64) for s in index.segments]
+    bits = [np.empty((len(query.cover.weights), groups(len(s))), np.uint64) for s in index.segments]
     best = [_look(query, index, i, weights, sums, bits[i]) for i in range(len(index.segments))]
     rows = np.concatenate(best)
     values = sums[rows]
