@@ -17,8 +17,9 @@ from tests.batch_world import TOWNS, firms, job, listed, of_one_index, write, wr
 from zyz_match.batch_files import check_out
 from zyz_match.domain import Col, Standing
 from zyz_match.errors import FileError, InputError
-from zyz_match.matching.features import FirmFeatures, cut
+from zyz_match.matching.features import FirmFeatures
 from zyz_match.matching.index import Index
+from zyz_match.matching.phrases import cut
 from zyz_match.matching.tally import Tally, cut_from_parts, cut_parts, fit
 from zyz_match.scale import batch, engines, parquet
 from zyz_match.scale.steps import Done, Task, do

@@ -19,10 +19,10 @@ from tests.benchmarks.material import TERMS, WARM, Asked, Material, names
 from tests.benchmarks.peers import difference
 from zyz_match import matching
 from zyz_match.domain import Town
-from zyz_match.matching.features import WordFeatures
 from zyz_match.matching.index import Index
 from zyz_match.matching.phrases import cut
 from zyz_match.matching.query import prepare
+from zyz_match.matching.words import WordFeatures
 from zyz_match.storage.flat import Shelf
 
 

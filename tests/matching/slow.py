@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from zyz_match.domain import Town
 from zyz_match.matching import survey
-from zyz_match.matching.features import cut
 from zyz_match.matching.index import Index
 from zyz_match.matching.model import Model
+from zyz_match.matching.phrases import cut
 from zyz_match.matching.query import Query, prepare
 
 Wide = npt.NDArray[np.float64]

@@ -18,11 +18,11 @@ from tests.matching import slow
 from tests.worlds import TOWN, firm, table, world
 from zyz_match.domain import Col
 from zyz_match.matching import kernels, segment, threads
-from zyz_match.matching.features import Cover
 from zyz_match.matching.firm_table import FirmTable
 from zyz_match.matching.index import Index, groups
 from zyz_match.matching.model import Model
 from zyz_match.matching.segment import pack, whole_weights
+from zyz_match.matching.words import Cover
 
 KERNELS = (
     kernels.size_runs, kernels.fill_runs, kernels.sum_words, kernels.rows_from, kernels.cover,

@@ -8,8 +8,8 @@ from sklearn.metrics import ndcg_score
 from tests.worlds import TOWN, world
 from zyz_match.matching.backtest import OURS, backtest
 from zyz_match.matching.baselines import baselines
-from zyz_match.matching.features import WordFeatures
 from zyz_match.matching.metrics import bootstrap, ndcg, recall, score_run
+from zyz_match.matching.words import WordFeatures
 
 EVENTS = pd.DataFrame(
     {
@@ -72,7 +72,7 @@ def test_word_weights_equal_an_independent_bm25() -> None:
 
 
 def _phrases(row: object) -> list[str]:
-    from zyz_match.matching.features import phrases
+    from zyz_match.matching.phrases import phrases
 
     return phrases(row.scope, row.products, row.name)  # type: ignore[attr-defined]
 

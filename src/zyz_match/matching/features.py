@@ -15,16 +15,10 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from zyz_match.matching.latent import LatentFeatures
-from zyz_match.matching.phrases import Cut, cut, phrases, term_phrases
+from zyz_match.matching.phrases import Cut, cut
 from zyz_match.matching.structure import StructureFeatures
-from zyz_match.matching.words import Counts, Cover, WordFeatures
+from zyz_match.matching.words import WordFeatures
 
-__all__ = [
-    "Counts", "Cover", "Cut", "FirmFeatures", "Floats", "LatentFeatures", "StructureFeatures",
-    "WordFeatures", "cut", "phrases", "term_phrases",
-]  # fmt: skip
-
-Floats = npt.NDArray[np.float32]
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 

@@ -14,9 +14,10 @@ import pandas as pd
 from zyz_match.domain import Col, Standing
 from zyz_match.industry import LEVELS, IndustryTree, shared
 from zyz_match.matching.events import EventFeatures
-from zyz_match.matching.features import Cut, FirmFeatures, cut
+from zyz_match.matching.features import FirmFeatures
 from zyz_match.matching.firm_table import FirmTable, frame_of
 from zyz_match.matching.kernels import GROUP
+from zyz_match.matching.phrases import Cut, cut
 from zyz_match.matching.segment import Floats, Ints, Mask, Segment, Whole
 from zyz_match.region import Division, Divisions
 

@@ -183,8 +183,7 @@ def rows_from(values: Any, tops: Any, active: Any, least: Any, rows: Any) -> Any
         if tops[group] >= least:
             for i in range(group * GROUP, min(group * GROUP + GROUP, len(values))):
                 if active[i] and values[i] >= least:
-                    if size < len(rows):
-                        rows[size] = i
+                    rows[size] = i
                     size += 1
     return size
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zyz_match.domain import Need, Role, Town
-from zyz_match.matching.features import Cover, Floats, WordFeatures
+from zyz_match.matching.words import Cover, Floats, WordFeatures
 from zyz_match.region import Division, Divisions
 
 RECENT = 256  # towns whose queries are kept

@@ -56,7 +56,8 @@ class Quick:
 
         What the quick score lacks is looked at part by part, each time of those left, in order.
         """
-        rows, known = np.empty(self.index.size, np.int64), np.empty(self.index.size, np.float32)
+        most = kernels.GROUP * int(np.count_nonzero(tops >= np.float32(least)))
+        rows, known = np.empty(most, np.int64), np.empty(most, np.float32)
         bounds = np.float32(least), np.float32(min(below, -float(kernels.NONE)))
         size = kernels.quick_rows(*self.arrays, allowed, tops, *bounds, rows, known)
         rows, known, rest = rows[:size], known[:size].astype(np.float64), self.rest

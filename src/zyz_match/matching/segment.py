@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from zyz_match.matching import kernels
-from zyz_match.matching.features import Counts, Cover, Cut, FirmFeatures
+from zyz_match.matching.features import FirmFeatures
 from zyz_match.matching.kernels import BLOCK, GROUP
+from zyz_match.matching.phrases import Cut
 from zyz_match.matching.threads import beside, in_order
+from zyz_match.matching.words import Counts, Cover
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

@@ -34,10 +34,20 @@ class Part(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Words:
-    """Sums of words by the best active firm's."""
+class OfText:
+    """What comes from a firm's text."""
 
     index: Index
+
+    def missing(self, rows: Ints) -> Mask:
+        """Firms without text."""
+        return np.asarray(self.index.lacks_text[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Words(OfText):
+    """Sums of words by the best active firm's."""
+
     sums: Whole
     best: int
 
@@ -46,16 +56,11 @@ class Words:
         share = self.sums[rows].astype(np.float32) / np.float32(self.best)
         return np.asarray(np.clip(share, 0, 1), dtype=np.float32)
 
-    def missing(self, rows: Ints) -> Mask:
-        """Firms without text."""
-        return np.asarray(self.index.lacks_text[rows])
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Terms:
+class Terms(OfText):
     """Weights of the covered terms, by the best of the head."""
 
-    index: Index
     seen: Seen
     weights: Floats
     best: float
@@ -69,16 +74,11 @@ class Terms:
             found[here] = out
         return np.asarray(np.clip(found / np.float32(self.best), 0, 1), dtype=np.float32)
 
-    def missing(self, rows: Ints) -> Mask:
-        """Firms without text."""
-        return np.asarray(self.index.lacks_text[rows])
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Near:
+class Near(OfText):
     """Latent similarity to one direction, by the best of the head."""
 
-    index: Index
     towards: Floats
     best: float
 
@@ -86,10 +86,6 @@ class Near:
         """Shares of the best, from 0 to 1."""
         near = self.index.latent_near(rows, self.towards) / np.float32(self.best)
         return np.asarray(np.clip(near, 0, 1), dtype=np.float32)
-
-    def missing(self, rows: Ints) -> Mask:
-        """Firms without text."""
-        return np.asarray(self.index.lacks_text[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

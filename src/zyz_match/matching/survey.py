@@ -185,7 +185,7 @@ def _head(sums: Whole, tops: Whole, active: Mask) -> Ints:
         least = max(1, int(np.partition(tops, len(tops) - HEAD)[len(tops) - HEAD]))
     else:
         least = 1
-    rows = np.empty(len(sums), np.int64)
+    rows = np.empty(kernels.GROUP * int(np.count_nonzero(tops >= least)), np.int64)
     rows = rows[: kernels.rows_from(sums, tops, active, least, rows)]
     if len(rows) > HEAD:
         values = sums[rows]
