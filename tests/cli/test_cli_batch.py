@@ -187,6 +187,7 @@ def test_an_interrupt_says_how_to_go_on(home: Path, parquet: Path) -> None:
         child = subprocess.Popen(
             [sys.executable, "-m", "zyz_match", *BATCH, "--out", out], cwd=home.parent,
             env=environment(home), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            preexec_fn=_hears_interrupts,
         )  # fmt: skip
         _wait_for(1, home.parent / f"{out}.work", child)
         child.send_signal(signal.SIGINT)
@@ -196,6 +197,11 @@ def test_an_interrupt_says_how_to_go_on(home: Path, parquet: Path) -> None:
     assert child.returncode == 130
     assert "从中断处继续" in said
     assert "Traceback" not in said
+
+
+def _hears_interrupts() -> None:
+    """What a shell starts in the background ignores them, and so would a child."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _wait_for(files: int, work: Path, child: "subprocess.Popen[Any]") -> None:
