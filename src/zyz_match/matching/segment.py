@@ -143,9 +143,7 @@ class Segment:
 
     def latent_rows(self, rows: Ints) -> Floats:
         """The latent rows of some firms (firms x directions)."""
-        packed = self.latent[rows]
-        codes = np.hstack([packed & 15, packed >> 4]).astype(np.float32) - 8
-        return np.asarray(codes * self.latent_scale[rows][:, None], dtype=np.float32)
+        return unpack(self.latent[rows], self.latent_scale[rows])
 
     def reads(self, asked: Asked) -> tuple[int, int]:
         """Entries that a sum of these n-grams reads, and their bytes, each counted once."""
@@ -252,3 +250,9 @@ def pack(latent: Floats) -> tuple[npt.NDArray[np.uint8], Floats]:
     codes = (np.rint(latent / scale[:, None]).clip(-7, 7) + 8).astype(np.uint8)
     half = codes.shape[1] // 2
     return codes[:, :half] | (codes[:, half:] << 4), scale
+
+
+def unpack(packed: npt.NDArray[np.uint8], scale: Floats) -> Floats:
+    """The latent rows (firms x directions) that `pack` made the codes and scales of."""
+    codes = np.hstack([packed & 15, packed >> 4]).astype(np.float32) - 8
+    return np.asarray(codes * scale[:, None], dtype=np.float32)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from zyz_match.matching import kernels
 from zyz_match.matching.index import Index, groups, unit
 from zyz_match.matching.query import Query
-from zyz_match.matching.segment import Bits, Floats, Ints, Mask, Whole, whole_weights
+from zyz_match.matching.segment import Bits, Floats, Ints, Mask, Whole, unpack, whole_weights
 from zyz_match.matching.threads import beside
 
 HEAD = 1000  # active firms with the best words, ties by row
@@ -69,8 +69,7 @@ class Latent:
 
     def mean(self, some: Ints) -> Floats:
         """The mean of some of the rows, of length one."""
-        codes = np.hstack([self.packed[some] & 15, self.packed[some] >> 4]).astype(np.float32) - 8
-        mean = (codes * self.scale[some][:, None]).mean(axis=0)
+        mean = unpack(self.packed[some], self.scale[some]).mean(axis=0)
         return unit(mean, len(mean))
 
 
