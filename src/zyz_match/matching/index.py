@@ -224,6 +224,10 @@ class Index:
         """Place of some rows in the order of `firm_id`."""
         return rows if len(self.tables) == 1 else self._order[rows]
 
+    def by_id(self, rows: Ints) -> Ints:
+        """Which of some rows comes first, second and so on in the order of `firm_id`."""
+        return np.argsort(self.place_of(rows), kind="stable")
+
     @property
     def _order(self) -> Ints:
         """Place of every row in the order of `firm_id`."""

@@ -216,7 +216,7 @@ class Scores:
         behind = self._behind(rows, total, after)
         ahead = len(rows) - int(np.count_nonzero(behind))
         rows, total = rows[behind], total[behind]
-        order = np.argsort(self.index.place_of(rows), kind="stable")
+        order = self.index.by_id(rows)
         rows, total = rows[order], total[order]
         places = np.empty(min(k, len(total)), np.int64)
         kernels.best_rows(total, places, np.empty(len(places)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zyz_match.matching import kernels
-from zyz_match.matching.index import Index, groups
+from zyz_match.matching.index import groups
 from zyz_match.matching.segment import Floats, Ints, Mask, Whole
 from zyz_match.matching.similarity import TOWNLESS, Column, Labelled, Scattered, Words
 from zyz_match.matching.threads import beside
@@ -119,8 +119,3 @@ class Quick:
                 base += np.float32(weight * zero)
                 base[part.found.rows] += (weight * (values - zero)).astype(np.float32)
         return base
-
-
-def order_key(index: Index, rows: Ints) -> Ints:
-    """Some rows in the order of `firm_id`."""
-    return rows if len(index.tables) == 1 else rows[np.argsort(index.place_of(rows))]

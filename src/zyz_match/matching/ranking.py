@@ -24,7 +24,6 @@ from zyz_match.matching.index import Index
 from zyz_match.matching.model import Model, Scores, Wide
 from zyz_match.matching.pool import candidates, excluded_because, filter_mask
 from zyz_match.matching.query import PRODUCTS
-from zyz_match.matching.quick import order_key
 from zyz_match.matching.segment import Mask
 from zyz_match.matching.whatif import TOP, Gap
 
@@ -222,7 +221,8 @@ def similar(
 
 def _nearest(index: Index, near: Wide, allowed: Mask, k: int) -> list[int]:
     """The k nearest allowed rows, ties by firm id."""
-    rows = order_key(index, np.flatnonzero(allowed))
+    rows = np.flatnonzero(allowed)
+    rows = rows[index.by_id(rows)]
     found: list[int] = rows[np.argsort(-near[rows], kind="stable")[:k]].tolist()
     return found
 
