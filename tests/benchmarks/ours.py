@@ -10,6 +10,8 @@ from tests.benchmarks.material import Call, K, Material, Request, names
 from zyz_match.domain import Town
 from zyz_match.matching.backtest import rank_all
 from zyz_match.matching.model import PRIOR, Model, Scores
+from zyz_match.matching.query import prepare
+from zyz_match.matching.similarity import look
 
 WHOLE, WHAT_IF, TWENTY = "whole score", "what-if: other weights", "twenty towns in one pass"
 ONE_CORE = "whole score, held to one core"
@@ -41,7 +43,8 @@ class Ours:
 
     def best(self, town: Town) -> Scores:
         """Score, and choose."""
-        scores = Model().score(town, self.index)
+        query = prepare(town, self.index.features.words_)
+        scores = Model().weigh(look(query, self.index))  # compared anew each time
         scores.best(K, self.allowed)
         return scores
 

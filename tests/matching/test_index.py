@@ -27,7 +27,7 @@ from zyz_match.matching.words import Cover
 KERNELS = (
     kernels.size_runs, kernels.fill_runs, kernels.sum_words, kernels.rows_from, kernels.cover,
     kernels.count_covered, kernels.sum_covered, kernels.near_rows, kernels.best_of,
-    kernels.quick_tops, kernels.quick_rows, kernels.best_rows,
+    kernels.quick_rows, kernels.best_rows,
 )  # fmt: skip
 SIGNS = "铁钢铸造管件机械加工制品销售汽车软件"
 seeds = st.integers(0, 2**32 - 1)

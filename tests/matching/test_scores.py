@@ -139,11 +139,12 @@ def test_what_a_quick_look_lacks_is_never_more_than_the_rest(
     scores = Model(given_weights).score(town, index)
     for row in np.flatnonzero(index.active):
         alone = np.arange(index.size) == row
-        lacking = float(scores.total[row] - scores.quick.tops(alone).max())
-        assert lacking <= scores.quick.rest
+        rows, quick = scores.quick.look(alone, kernels.NONE)
+        assert rows.tolist() == [row]
+        assert float(scores.total[row] - quick[0]) <= scores.quick.rest
         parts = zip(scores.components, scores.points, scores.table([int(row)]).values, strict=True)
         known = sum(p * v[0] for c, p, v in parts if c.name not in LACKING)
-        assert scores.quick.tops(alone).max() == pytest.approx(known, abs=SLACK)
+        assert quick[0] == pytest.approx(known, abs=SLACK)
 
 
 def test_a_million_equal_firms_stand_by_their_ids() -> None:
@@ -203,3 +204,20 @@ def test_a_bent_component_changes_the_list_as_it_changes_the_scores() -> None:
     order = np.lexsort((np.arange(300), -scores.total))
     assert scores.best(20, index.active).rows.tolist() == order[:20].tolist()
     assert scores.total.tolist() != Model().score(HOME, index).total.tolist()
+
+
+def test_lists_of_other_towns_and_weights_do_not_disturb_each_other() -> None:
+    """The memory of a comparison is used again only when nobody holds it any more."""
+    rng = np.random.default_rng(5)
+    made = [(list(rng.choice(PHRASES, 3)), "3391", PLACES[i % 3], 50.0 * i, "", Standing.ACTIVE)
+            for i in range(500)]  # fmt: skip
+    index = Index("synthetic").fit(pool(made))
+    held = [Model().score(town, index) for town in TOWNS]
+    first = [scores.best(20, index.active) for scores in held]
+    other = Model(dict(PRIOR) | {"words": 3.0, "place": 40.0})
+    for town in TOWNS * 3:
+        other.score(town, index).best(20, index.active)
+    for scores, town, head in zip(held, TOWNS, first, strict=True):
+        again = Model().score(town, Index("synthetic").fit(pool(made))).best(20, index.active)
+        assert head.rows.tolist() == again.rows.tolist()
+        np.testing.assert_array_equal(scores.totals(head.rows), head.total)

@@ -217,9 +217,8 @@ class EventState:
         e = self.events
         at = np.flatnonzero(some)
         weights = 0.5 ** ((self.day - e.days[at]) / HALF_LIFE)
-        sums = np.bincount(e.rows[at], weights, e.size)
-        known = np.flatnonzero(sums)
-        return Sparse(known, np.log1p(sums[known]))
+        known, place = np.unique(e.rows[at], return_inverse=True)
+        return Sparse(known, np.log1p(np.bincount(place, weights, len(known))))
 
     def partners_of(
         self, row: int, regions: Sequence[str], industries: Sequence[str], anchors: Sequence[int]
@@ -232,22 +231,26 @@ class EventState:
 
     def _joint(self, both: Flags, anchors: Sequence[int]) -> tuple[Ints, Ints, Flags]:
         """Firm and target of every shared investment, and whether that firm is of the town."""
-        e, n = self.events, self.until
-        in_town = np.zeros(e.size, dtype=bool)
-        in_town[e.rows[:n][both]] = True
+        rows, targets = self._shared
+        in_town = np.zeros(self.events.size, dtype=bool)
+        in_town[self.events.rows[np.flatnonzero(both)]] = True
         in_town[list(anchors)] = True
-        at = np.flatnonzero(e.target_of[:n] >= 0)
-        return e.rows[at], e.target_of[at], in_town[e.rows[at]]
+        return rows, targets, in_town[rows]
+
+    @cached_property
+    def _shared(self) -> tuple[Ints, Ints]:
+        """Firm and target of every shared investment."""
+        e = self.events
+        at = np.flatnonzero(e.target_of[: self.until] >= 0)
+        return e.rows[at], e.target_of[at]
 
     def _partners(self, both: Flags, anchors: Sequence[int]) -> Sparse:
         """log(1 + joint investments with the firms of the town), a firm not with itself."""
-        e = self.events
         rows, targets, here = self._joint(both, anchors)
         theirs = np.bincount(targets[here], minlength=int(targets.max(initial=-1)) + 1)
         joint = theirs[targets] - here
-        sums = np.bincount(rows, joint, e.size)
-        known = np.flatnonzero(sums > 0)
-        return Sparse(known, np.log1p(sums[known]))
+        known, place = np.unique(rows[joint > 0], return_inverse=True)
+        return Sparse(known, np.log1p(np.bincount(place, joint[joint > 0], len(known))))
 
 
 def _rows_of(events: pd.DataFrame, firm_ids: pd.Series, alive: Flags | None) -> Ints:

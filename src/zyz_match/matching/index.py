@@ -4,7 +4,8 @@ An index is made of flat arrays, which may be mapped read-only from a file. New 
 make a second segment beside the first one, by the features that were fitted before.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from threading import Lock
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -18,12 +19,13 @@ from zyz_match.matching.features import FirmFeatures
 from zyz_match.matching.firm_table import FirmTable, frame_of
 from zyz_match.matching.kernels import GROUP
 from zyz_match.matching.phrases import Cut, cut
+from zyz_match.matching.scratch import Scratch
 from zyz_match.matching.segment import Floats, Ints, Mask, Segment, Whole
 from zyz_match.region import Division, Divisions
 
 T = TypeVar("T")
 Arrays = dict[str, npt.NDArray[Any]]
-RECENT = 4  # sets of weights by which what is the same for every town is added up
+RECENT = 4  # of each kind: what was worked out for the last few questions
 _OF_FIRMS = ("industry_of", "division_of", "active", "alive", "lacks_text", "capacity", "marks")
 
 
@@ -126,7 +128,9 @@ class Index:
         self.size = int(self.starts[-1])
         self._firms = int(np.count_nonzero(self.alive))
         self._kept: dict[tuple[Any, ...], Any] = {}
-        self._recent: dict[tuple[Any, ...], Any] = {}
+        self._recent: dict[str, dict[Hashable, Any]] = {}
+        self._lock = Lock()
+        self.scratch = Scratch()
 
     def _facts(self, table: FirmTable) -> Arrays:
         frame = table.frame()
@@ -249,13 +253,17 @@ class Index:
         found: T = self._kept[key]
         return found
 
-    def recent(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
-        """What `make` gives, kept for the last few keys."""
-        if key not in self._recent:
-            while len(self._recent) >= RECENT:
-                self._recent.pop(next(iter(self._recent)), None)
-            self._recent[key] = make()
-        found: T = self._recent[key]
+    def recent(self, kind: str, key: Hashable, make: Callable[[], T], most: int = RECENT) -> T:
+        """What `make` gives, kept for the last few keys of a kind."""
+        with self._lock:
+            known = self._recent.setdefault(kind, {})
+            found: T | None = known.pop(key, None)
+        if found is None:
+            found = make()
+        with self._lock:
+            known[key] = found  # the last one asked for is the last one to go
+            while len(known) > most:
+                del known[next(iter(known))]
         return found
 
     # what firms are ----------------------------------------------------------------------------
@@ -269,8 +277,11 @@ class Index:
         of_firms = getattr(self, labels)
         return np.bincount(of_firms, weights=self.active, minlength=size).astype(np.float32)
 
-    def by_segment(self, rows: Ints) -> Iterator[tuple[Segment, Ints, Ints]]:
+    def by_segment(self, rows: Ints) -> Iterator[tuple[Segment, Ints | slice, Ints]]:
         """For each segment: itself, which of the given rows are its own, and their rows in it."""
+        if len(self.segments) == 1:
+            yield self.segments[0], slice(None), rows
+            return
         for segment, start, end in zip(self.segments, self.starts, self.starts[1:], strict=False):
             here = np.flatnonzero((rows >= start) & (rows < end))
             yield segment, here, rows[here] - start

@@ -350,55 +350,43 @@ def best_of(values: Any, firms: Any) -> Any:
     return np.float64(tops.max()), totals.sum(), known.sum()
 
 
-@njit(inline="always")
-def _quick(
-    i: Any, words: Any, share: Any, first: Any, first_of: Any, second: Any, second_of: Any,
-    base: Any,
-) -> Any:  # fmt: skip
-    """What is known of a score without looking at a firm's terms and latent row."""
-    word = max(np.float32(0.0), np.float32(words[i]) * share[0])
-    return share[1] * word + first[first_of[i]] + second[second_of[i]] + share[2] * base[i]
-
-
 @kernel(
-    _I32, _F32, _F32, _I32, _F32, _I32, _F32, _B, types.int64, types.int64, _OUT32, fastmath=True
-)
-def quick_tops(
-    words: Any, share: Any, first: Any, first_of: Any, second: Any, second_of: Any, base: Any,
-    allowed: Any, low: Any, high: Any, tops: Any,
-) -> None:  # fmt: skip
-    """The greatest quick score of the allowed ones of every `GROUP` firms; `NONE` for none."""
-    for group in range(low, high):
-        top = NONE
-        for i in range(group * GROUP, min(group * GROUP + GROUP, len(words))):
-            value = _quick(i, words, share, first, first_of, second, second_of, base)
-            top = max(top, value if allowed[i] else NONE)
-        tops[group] = top
-
-
-@kernel(
-    _I32, _F32, _F32, _I32, _F32, _I32, _F32, _B, _F32, types.float32, types.float32, _OUT_I64,
-    _OUT32, fastmath=True,
+    _I32, _F32, _F32, _F32, _F32, _I32, _F32, _I32, _F32, _B, types.int64, types.int64,
+    types.float32, _OUT_I32, _OUT32, fastmath=True,
 )  # fmt: skip
 def quick_rows(
-    words: Any, share: Any, first: Any, first_of: Any, second: Any, second_of: Any, base: Any,
-    allowed: Any, tops: Any, least: Any, below: Any, rows: Any, values: Any,
+    words: Any, share: Any, at: Any, slopes: Any, first: Any, first_of: Any, second: Any,
+    second_of: Any, base: Any, allowed: Any, low: Any, high: Any, least: Any, rows: Any,
+    values: Any,
 ) -> Any:  # fmt: skip
-    """The allowed rows whose quick score is in [least, below), in order, with the scores.
+    """The allowed rows of [low, high) whose quick score is at least so much, with the scores.
 
-    Gives how many there are.
+    It is share[1] x (words x share[0], bent) + first + second + share[2] x base; the curve begins
+    with share[3], and from each of `at` on but the last its slope changes by that of `slopes`.
+    Gives how many there are, in order.
     """
     size = 0
-    for group in range(len(tops)):
-        if tops[group] < least:
-            continue
-        for i in range(group * GROUP, min(group * GROUP + GROUP, len(words))):
-            if not allowed[i]:
-                continue
-            value = _quick(i, words, share, first, first_of, second, second_of, base)
-            if least <= value < below:
-                rows[size], values[size] = i, value
-                size += 1
+    bent, some = np.zeros(GROUP, np.float32), np.empty(GROUP, np.float32)
+    for start in range(low, high, GROUP):
+        end, top = min(start + GROUP, high), NONE
+        if len(slopes) > 1:
+            bent[:] = np.float32(0.0)
+        for j in range(1, len(slopes)):
+            for i in range(start, end):
+                word = min(np.float32(words[i]) * share[0], at[-1])
+                bent[i - start] += slopes[j] * max(np.float32(0.0), word - at[j])
+        for i in range(start, end):
+            word = min(np.float32(words[i]) * share[0], at[-1])
+            word = share[3] + slopes[0] * max(np.float32(0.0), word - at[0]) + bent[i - start]
+            value = share[1] * word + share[2] * base[i]
+            value += first[np.uint32(first_of[i])] + second[np.uint32(second_of[i])]
+            some[i - start] = value
+            top = max(top, value)
+        if top >= least:
+            for i in range(start, end):
+                if some[i - start] >= least and allowed[i]:
+                    rows[size], values[size] = i, some[i - start]
+                    size += 1
     return size
 
 

@@ -35,7 +35,8 @@ PRIOR: Mapping[str, float] = {
     "region": 8.0, "sector": 3.0, "both": 2.0, "partners": 2.0,
 }  # fmt: skip
 PRIOR_VERSION = "prior-1"
-FIRST, WIDER = 4, 16  # groups a search begins with, for each firm asked for; how it goes on
+LOOKS = 2  # towns compared last, kept for other weights and filters
+FIRST, WIDER = 4, 16  # firms of the best quick scores for each one asked for; how it goes on
 Curve = tuple[tuple[float, ...], tuple[float, ...]]  # values of a component, and what they count
 
 
@@ -54,7 +55,8 @@ class Model:
 
     def score(self, town: Town, index: Index) -> "Scores":
         """Score the firms of an index for a town."""
-        return self.weigh(look(prepare(town, index.features.words_), index))
+        query = prepare(town, index.features.words_)
+        return self.weigh(index.recent("look", query, lambda: look(query, index), LOOKS))
 
     def weigh(self, found: Compared) -> "Scores":
         """Score the firms of an index for a town that was compared with them."""
@@ -186,22 +188,23 @@ class Scores:
     def best(self, k: int, allowed: Mask, after: tuple[float, str] | None = None) -> Head:
         """The k best allowed firms, fewer when there are fewer; `after` is (score, firm_id).
 
+        Whoever is allowed must be active.
+
         Exact: a firm is left out unseen only when even the most that it lacks would not do.
         """
-        tops, groups = self.quick.tops(allowed), FIRST * k
-        below, least, enough = np.inf, _least(tops, groups), -np.inf
-        rows, total = np.empty(0, np.int64), np.empty(0)
-        while True:
-            more = self.quick.rows(allowed, tops, least, below, enough)
-            rows = np.concatenate([rows, more])
-            total = np.concatenate([total, self.totals(more)])
-            enough = self._kth(k, rows, total, after)
-            needed = enough - self.quick.rest
-            if least <= max(needed, float(kernels.NONE)):
-                self.quick.scored = len(rows)
-                return self._head(k, rows, total, after)
-            groups *= WIDER
-            below, least = least, max(needed, _least(tops, groups))
+        size, head = FIRST * k, self.found.seen.head
+        head = head[allowed[head]][:size]
+        enough = self._kth(k, head, self.totals(head), after)
+        rows, quick = self.quick.look(allowed, self.quick.least(enough))
+        while size < len(rows):
+            best = np.sort(np.argpartition(-quick, size)[:size])
+            enough = max(enough, self._kth(k, rows[best], self.totals(rows[best]), after))
+            if enough > -np.inf:
+                break
+            size *= WIDER
+        rows = self.quick.left(rows, quick, enough)
+        self.quick.scored = len(head) + len(rows)
+        return self._head(k, rows, self.totals(rows), after)
 
     def _kth(self, k: int, rows: Ints, total: Wide, after: tuple[float, str] | None) -> float:
         """The k-th best score behind (score, firm_id); -inf when there are fewer."""
@@ -237,15 +240,7 @@ class Scores:
     def rank_of(self, row: int, allowed: Mask) -> int:
         """Place of an allowed firm among all allowed ones."""
         mine = float(self.totals(np.array([row]))[0])
-        tops = self.quick.tops(allowed)
-        rows = self.quick.rows(allowed, tops, mine - self.quick.rest, np.inf, mine)
+        rows = self.quick.left(*self.quick.look(allowed, self.quick.least(mine)), mine)
         total, places = self.totals(rows), self.index.place_of(rows)
         before = places < self.index.place_of(np.array([row]))[0]
         return 1 + int(np.count_nonzero((total > mine) | ((total == mine) & before)))
-
-
-def _least(tops: npt.NDArray[np.float32], size: int) -> float:
-    """What the best of `size` groups reach; `NONE` when there are not so many."""
-    if size >= len(tops):
-        return float(kernels.NONE)
-    return float(np.partition(tops, len(tops) - size)[len(tops) - size])

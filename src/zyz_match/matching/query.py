@@ -35,7 +35,7 @@ class Target:
     segment: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Query:
     """A town prepared for one index's words."""
 

@@ -4,13 +4,11 @@ A quick score is the whole score without terms, latent and peers, which need a f
 the index; none of them can add more than its points.
 """
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zyz_match.matching import kernels
-from zyz_match.matching.index import groups
 from zyz_match.matching.segment import Floats, Ints, Mask, Whole
 from zyz_match.matching.similarity import TOWNLESS, Column, Labelled, Scattered, Words
 from zyz_match.matching.threads import beside
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 
 LACKING = ("latent", "peers", "terms")  # what a quick score lacks, what prunes most first
 SLACK = 1e-3  # points that the rounding of quick scores may come to
-_FINE = 1 << 20  # steps of a bent value of words
 _NOTHING = np.zeros(1, np.float32)
 
 
@@ -28,94 +25,114 @@ class Quick:
     """The quick scores of one town; `rest` is the most that a whole score is above them."""
 
     def __init__(self, scores: "Scores") -> None:
-        self.scores, self.index = scores, scores.index
+        self.model, self.index = scores.model, scores.index  # not the scores: they hold this
         self.scored = 0  # firms that the last list scored wholly
         self.points = {
             c.name: float(p) for c, p in zip(scores.components, scores.points, strict=True)
         }
         self.parts = {c.name: part for c, part in scores.parts.items()}
         self.rest = SLACK + sum(
-            max(0.0, self.points[n]) * scores.model.ceiling(n) for n in LACKING if n in self.parts
+            max(0.0, self.points[n]) * self.model.ceiling(n) for n in LACKING if n in self.parts
         )
+        self.scale = 100 / (float(np.abs(scores.raw).sum()) or 1.0)  # points of a weight of 1
         self.arrays = (*self._words(), *self._labelled("industry"), *self._labelled("place"),
                        self._base())  # fmt: skip
 
-    def tops(self, allowed: Mask) -> Floats:
-        """The best quick score of the allowed ones of every group of firms."""
-        tops = np.empty(groups(self.index.size), np.float32)
+    def least(self, enough: float) -> np.float32:
+        """The quick score that a firm must have to come to a whole score of `enough`."""
+        return np.float32(max(enough - self.rest, float(kernels.NONE)))
 
-        def look(some: range) -> None:
-            kernels.quick_tops(*self.arrays, allowed, some.start, some.stop, tops)
-
-        half = len(tops) // 2
-        beside(look, range(half), range(half, len(tops)))
-        return tops
-
-    def rows(self, allowed: Mask, tops: Floats, least: float, below: float, enough: float) -> Ints:
-        """The allowed rows with a quick score in [least, below) that may come to a whole `enough`.
+    def left(self, rows: Ints, quick: Floats, enough: float) -> Ints:
+        """Those of some rows that may come to a whole score of `enough`.
 
         What the quick score lacks is looked at part by part, each time of those left, in order.
         """
-        most = kernels.GROUP * int(np.count_nonzero(tops >= np.float32(least)))
-        rows, known = np.empty(most, np.int64), np.empty(most, np.float32)
-        bounds = np.float32(least), np.float32(min(below, -float(kernels.NONE)))
-        size = kernels.quick_rows(*self.arrays, allowed, tops, *bounds, rows, known)
-        rows, known, rest = rows[:size], known[:size].astype(np.float64), self.rest
-        for name in LACKING if enough > -np.inf else ():
+        if enough == -np.inf:
+            return rows
+        parts = range(0, len(rows) or 1, kernels.BLOCK)
+        return np.concatenate([
+            self._left(rows[i : i + kernels.BLOCK], quick[i : i + kernels.BLOCK], enough)
+            for i in parts
+        ])  # fmt: skip
+
+    def _left(self, rows: Ints, quick: Floats, enough: float) -> Ints:
+        some = quick >= self.least(enough)
+        rows, known, rest = rows[some], quick[some].astype(np.float64), self.rest
+        for name in LACKING:
             if name in self.parts:
-                values = self.scores.model.bend(name, self.parts[name].values(rows))
+                values = self.model.bend(name, self.parts[name].values(rows))
                 known = known + self.points[name] * values
-                rest -= max(0.0, self.points[name]) * self.scores.model.ceiling(name)
-                left = known >= enough - rest
-                rows, known = rows[left], known[left]
+                rest -= max(0.0, self.points[name]) * self.model.ceiling(name)
+                some = known >= enough - rest
+                rows, known = rows[some], known[some]
         return rows
+
+    def look(self, allowed: Mask, least: np.float32) -> tuple[Ints, Floats]:
+        """The allowed rows whose quick score is at least so much, in order, with the scores."""
+
+        def scan(low: int, high: int) -> tuple[Ints, Floats]:
+            lent = self.index.scratch.lent
+            with lent(high - low, np.int32) as rows, lent(high - low, np.float32) as known:
+                size = kernels.quick_rows(*self.arrays, allowed, low, high, least, rows, known)
+                return rows[:size].astype(np.int64), known[:size].copy()
+
+        half = self.index.size // 2
+        one, other = beside(lambda part: scan(*part), (0, half), (half, self.index.size))
+        return np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
 
     @property
     def _zeros(self) -> Whole:
         return self.index.kept(("zeros",), lambda: np.zeros(self.index.size, np.int32))
 
-    def _words(self) -> tuple[Whole, Floats]:
+    def _words(self) -> tuple[Whole, Floats, Floats, Floats]:
+        """Sums of words, by what they and the base are multiplied, and how they are bent."""
         part, points = self.parts.get("words"), self.points.get("words", 0.0)
-        scale = float(np.abs(self.scores.raw).sum()) or 1.0
-        if not isinstance(part, Words):
-            return self._zeros, np.array([0, 0, 100 / scale], np.float32)
-        sums, best = part.sums, part.best
-        if "words" in self.scores.model.curves:
-            bent = self.scores.model.bend("words", (sums / np.float64(best)).clip(0, 1))
-            sums, best = np.rint(bent * _FINE).astype(np.int32), _FINE
-        return sums, np.array([1 / best, points, 100 / scale], np.float32)
+        at, counts = self.model.curves.get("words", ((0.0, 1.0), (0.0, 1.0)))
+        slopes = np.diff(np.append(0.0, np.diff(counts) / np.diff(at)))  # changes of slope
+        sums, share = self._zeros, [0.0, 0.0, self.scale, counts[0]]
+        if isinstance(part, Words):
+            sums, share[:2] = part.seen.sums, [1 / part.best, points]
+        return (
+            sums, np.array(share, np.float32), np.array(at, np.float32),
+            np.array(slopes, np.float32),
+        )  # fmt: skip
 
     def _labelled(self, name: str) -> tuple[Floats, Whole]:
         part = self.parts.get(name)
         if not isinstance(part, Labelled):
             return _NOTHING, self._zeros
-        table = self.points[name] * self.scores.model.bend(name, part.table)
+        table = self.points[name] * self.model.bend(name, part.table)
         return table.astype(np.float32), part.labels
 
     def _base(self) -> Floats:
         """Weight x value of what a firm is and did, added up."""
-        model = self.scores.model
+        model = self.model
         same = {n: model.weights[n] for n in sorted(TOWNLESS & self.parts.keys())}
         curves = tuple((n, model.curves[n]) for n in same if n in model.curves)
-        key = ("base", tuple(same.items()), curves)
-        base: Floats = self.index.recent(key, partial(self._added, same, None))
+        key = tuple(same.items()), curves
+        base: Floats = self.index.recent("base", key, lambda: self._added(same, self._none()))
         own = {
             n: model.weights[n]
             for n, part in self.parts.items()
             if isinstance(part, Scattered) and n not in TOWNLESS
         }
-        return self._added(own, base.copy()) if own else base
+        if not own:
+            return base
+        whole: Floats = self.index.scratch.owned(self, len(base), np.float32)
+        whole[:] = base
+        return self._added(own, whole)
 
-    def _added(self, weights: dict[str, float], base: Floats | None) -> Floats:
-        if base is None:
-            base = np.zeros(self.index.size, np.float32)
+    def _none(self) -> Floats:
+        return np.zeros(self.index.size, np.float32)
+
+    def _added(self, weights: dict[str, float], base: Floats) -> Floats:
         for name, weight in weights.items():
             part: Any = self.parts[name]
             if isinstance(part, Column):
-                base += np.float32(weight) * self.scores.model.bend(name, part.whole)
+                base += np.float32(weight) * self.model.bend(name, part.whole)
             else:
-                values = self.scores.model.bend(name, part.found.values)
-                zero = self.scores.model.bend(name, np.zeros(1))[0]
+                values = self.model.bend(name, part.found.values)
+                zero = self.model.bend(name, np.zeros(1))[0]
                 base += np.float32(weight * zero)
                 base[part.found.rows] += (weight * (values - zero)).astype(np.float32)
         return base

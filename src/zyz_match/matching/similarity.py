@@ -48,12 +48,12 @@ class OfText:
 class Words(OfText):
     """Sums of words by the best active firm's."""
 
-    sums: Whole
+    seen: Seen
     best: int
 
     def values(self, rows: Ints) -> Floats:
         """Shares of the best, as far as 1."""
-        share = self.sums[rows].astype(np.float32) / np.float32(self.best)
+        share = self.seen.sums[rows].astype(np.float32) / np.float32(self.best)
         return np.asarray(np.clip(share, 0, 1), dtype=np.float32)
 
 
@@ -153,7 +153,7 @@ class Component:
 
 def _words(found: Compared) -> Part | None:
     best = found.sight.best_words
-    return Words(found.index, found.seen.sums, best) if best > 0 else None
+    return Words(found.index, found.seen, best) if best > 0 else None
 
 
 def _terms(found: Compared) -> Part | None:

@@ -8,7 +8,7 @@ that there is: what is compared by text only for firms that can reach the top is
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -91,12 +91,19 @@ class Survey:
         return int(self.words[0]) if len(self.words) else 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """One town's sums of words over an index, and who covers its terms."""
+    """One town's sums of words over an index, and who covers its terms.
 
-    sums: Whole  # (firms,)
-    bits: list[Bits]  # for each segment (terms, words)
+    Its arrays are used again when it is gone: hold it, not them.
+    """
+
+    def __init__(self, index: Index, terms: int) -> None:
+        def own(shape: int | tuple[int, ...], kind: type) -> Any:
+            return index.scratch.owned(self, shape, kind)
+
+        self.sums: Whole = own(index.size, np.int32)
+        self.bits: list[Bits] = [own((terms, groups(len(s))), np.uint64) for s in index.segments]
+        self.head = np.empty(0, np.int64)  # rows of the firms with the best sums, best first
 
 
 def merge(surveys: Sequence[Survey]) -> Survey:
@@ -142,31 +149,30 @@ def reads(query: Query, index: Index) -> tuple[int, int]:
 def survey(query: Query, index: Index) -> tuple[Survey, Seen]:
     """What an index tells of a town."""
     weights = whole_weights(query.weights * index.features.words_.idf_[query.columns])
-    sums = np.empty(index.size, np.int32)
-    bits = [np.empty((len(query.cover.weights), groups(len(s))), np.uint64) for s in index.segments]
-    best = [_look(query, index, i, weights, sums, bits[i]) for i in range(len(index.segments))]
-    rows = np.concatenate(best)
-    values = sums[rows]
+    seen = Seen(index, len(query.cover.weights))
+    bits = seen.bits
+    rows = np.concatenate([_look(query, index, i, weights, seen) for i in range(len(bits))])
+    values = seen.sums[rows]
     rows = rows[np.lexsort((index.place_of(rows), -values))][:HEAD]
+    seen.head = rows
     if not index.alive.all():
         bits[0] &= _as_bits(index.alive[: len(index.segments[0])])
-    seen = Seen(sums, bits)
     anchors = np.array(index.rows_of(query.town.anchors), dtype=np.int64)
     return Survey(
-        len(index), _covered(bits), sums[rows], covers(index, seen, rows), Latent.of(index, rows),
-        Latent.of(index, anchors), _bests(query, index),
+        len(index), _covered(bits), seen.sums[rows], covers(index, seen, rows),
+        Latent.of(index, rows), Latent.of(index, anchors), _bests(query, index),
     ), seen  # fmt: skip
 
 
-def _look(query: Query, index: Index, i: int, weights: Whole, sums: Whole, bits: Bits) -> Ints:
+def _look(query: Query, index: Index, i: int, weights: Whole, seen: Seen) -> Ints:
     """Sum the words of one segment's firms and cover its terms; the rows of its head."""
     segment, start = index.segments[i], int(index.starts[i])
-    some = slice(start, start + len(segment))
-    tops = np.zeros(groups(len(segment)), np.int32)
+    some, bits = slice(start, start + len(segment)), seen.bits[i]
+    sums, tops = seen.sums[some], np.zeros(groups(len(segment)), np.int32)
     asked, active = segment.ask(query.columns, weights), index.active[some]
 
     def look(blocks: range) -> None:
-        segment.sum_words(asked, active, blocks, sums[some], tops)
+        segment.sum_words(asked, active, blocks, sums, tops)
         if len(bits):
             segment.cover(query.cover, blocks, bits)
 
@@ -175,7 +181,7 @@ def _look(query: Query, index: Index, i: int, weights: Whole, sums: Whole, bits:
         beside(look, range(half), range(half, segment.blocks))
     else:
         look(range(segment.blocks))
-    return start + _head(sums[some], tops, index.active[some])
+    return start + _head(sums, tops, active)
 
 
 def _head(sums: Whole, tops: Whole, active: Mask) -> Ints:
