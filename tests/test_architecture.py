@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "zyz_match"
 GROUND = {
+    "acting",
     "domain", "errors", "firms", "industry", "outputs", "profiles", "progress", "region",
     "settings", "shipped", "stages", "text",
 }  # fmt: skip

@@ -25,7 +25,7 @@ from zyz_match.region import Division, Divisions
 
 T = TypeVar("T")
 Arrays = dict[str, npt.NDArray[Any]]
-RECENT = 4  # of each kind: what was worked out for the last few questions
+RECENT = 2  # of each kind: what was worked out for the last few questions
 _OF_FIRMS = ("industry_of", "division_of", "active", "alive", "lacks_text", "capacity", "marks")
 
 

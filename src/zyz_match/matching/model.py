@@ -35,7 +35,7 @@ PRIOR: Mapping[str, float] = {
     "region": 8.0, "sector": 3.0, "both": 2.0, "partners": 2.0,
 }  # fmt: skip
 PRIOR_VERSION = "prior-1"
-LOOKS = 2  # towns compared last, kept for other weights and filters
+LOOKS = 1  # towns compared last, kept for other weights and filters
 FIRST, WIDER = 4, 16  # firms of the best quick scores for each one asked for; how it goes on
 Curve = tuple[tuple[float, ...], tuple[float, ...]]  # values of a component, and what they count
 

@@ -57,6 +57,7 @@ firm = sa.Table(
     _text("former_key"),  # ；key；key； of the former names
     sa.Column("row_hash", sa.Text(), nullable=False),
     sa.Column("updated_at", sa.Text(), nullable=False),
+    sa.Index("ix_firm_updated_at", "updated_at", "firm_id"),
 )
 
 batch = sa.Table(
@@ -133,6 +134,7 @@ event = sa.Table(
     _text("kind"),
     sa.Column("amount", sa.Double()),
     sa.Column("by_hand", sa.Integer(), nullable=False, server_default="1"),  # 0: by files alone
+    _text("recorded_at"),  # ISO, UTC; "" in events older than this column
 )
 
 # append-only: what one entry says is never changed, a correction is an entry of its own
@@ -176,6 +178,7 @@ shortlist = sa.Table(
     _text("after"),  # JSON of (score, firm_id), "" for a first page
     _text("profile"),  # JSON of the town as it was, "" in receipts older than this column
     _text("existing"),  # hash of the firms that were in the town
+    sa.Column("published_at", sa.Text()),  # ISO, UTC: when it was handed on
 )
 
 shortlist_item = sa.Table(
@@ -233,4 +236,166 @@ serving_log = sa.Table(
     sa.Column("previous", sa.Text(), nullable=False),
     _text("note"),
     sqlite_autoincrement=True,
+)
+
+# who may do what ----------------------------------------------------------------------------
+
+account = sa.Table(
+    "account",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column("name", KEY, nullable=False, unique=True, index=True),
+    _text("label"),  # how it is shown, Chinese
+    sa.Column("role", sa.Text(), nullable=False),  # Role of acting.py
+    sa.Column("towns", sa.Text()),  # JSON list; None is every town
+    _text("password"),  # argon2id, "" for who signs in by OIDC alone
+    sa.Column("must_change", sa.Integer(), nullable=False, server_default="0"),
+    sa.Column("failed", sa.Integer(), nullable=False, server_default="0"),  # in a row
+    sa.Column("locked_until", sa.Text()),  # ISO, UTC, as all moments below
+    sa.Column("subject", sa.Text(), unique=True, index=True),  # of OIDC: issuer and subject
+    sa.Column("created_at", sa.Text(), nullable=False),
+    sa.Column("disabled_at", sa.Text()),
+)
+
+session = sa.Table(
+    "session",
+    metadata,
+    sa.Column("token_hash", sa.Text(), primary_key=True),
+    sa.Column("account_id", KEY, sa.ForeignKey("account.id", ondelete="CASCADE"), nullable=False,
+              index=True),
+    sa.Column("created_at", sa.Text(), nullable=False),
+    sa.Column("expires_at", sa.Text(), nullable=False),
+)  # fmt: skip
+
+api_key = sa.Table(
+    "api_key",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column("name", sa.Text(), nullable=False),
+    sa.Column("key_hash", sa.Text(), nullable=False, unique=True, index=True),
+    sa.Column("role", sa.Text(), nullable=False),
+    sa.Column("scopes", sa.Text(), nullable=False),  # JSON list of Scope
+    sa.Column("towns", sa.Text()),  # JSON list; None is every town
+    sa.Column("created_at", sa.Text(), nullable=False),
+    _text("created_by"),
+    sa.Column("expires_at", sa.Text()),
+    sa.Column("revoked_at", sa.Text()),
+    sa.Column("used_at", sa.Text()),  # to the minute
+)
+
+# append-only and chained: a row's hash covers what it says and the hash of the row before
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("id", sa.Integer(), primary_key=True),  # 1, 2, 3 without a gap
+    sa.Column("at", sa.Text(), nullable=False, index=True),
+    _text("actor"),
+    _text("role"),
+    _text("via"),  # cli | api | worker
+    _text("request_id"),
+    sa.Column("action", sa.Text(), nullable=False),  # lead.record, firm.upsert, list.see ...
+    _text("object"),  # id of what it was about
+    sa.Column("detail", sa.Text(), nullable=False),  # JSON, no personal data
+    sa.Column("hash", sa.Text(), nullable=False),
+)
+
+# what other systems know by their own ids ---------------------------------------------------
+
+external_id = sa.Table(
+    "external_id",
+    metadata,
+    sa.Column("system", KEY, primary_key=True),
+    sa.Column("object", KEY, primary_key=True),  # what it is called there: crm.lead
+    sa.Column("external_id", KEY, primary_key=True),
+    sa.Column("kind", sa.Text(), nullable=False),  # firm | town | lead | event
+    sa.Column("own_id", KEY, nullable=False),
+    sa.Column("updated_at", sa.Text(), nullable=False),
+    sa.Index("ix_external_id_own_id", "kind", "own_id"),
+)
+
+# the answer to a POST, given again to the same key and body
+idempotency = sa.Table(
+    "idempotency",
+    metadata,
+    sa.Column("caller", KEY, primary_key=True),
+    sa.Column("key", KEY, primary_key=True),
+    sa.Column("fingerprint", sa.Text(), nullable=False),  # of method, path, query and body
+    sa.Column("status", sa.Integer()),  # None while it is being answered
+    _text("headers"),  # JSON
+    _text("body"),
+    sa.Column("created_at", sa.Text(), nullable=False, index=True),
+    sa.Column("leased_until", sa.Text(), nullable=False),  # when it counts as given up
+)
+
+# what others are told -----------------------------------------------------------------------
+
+# append-only: what happened, for webhooks and for who polls
+change = sa.Table(
+    "change",
+    metadata,
+    sa.Column("id", sa.Integer(), primary_key=True, autoincrement=True),
+    sa.Column("uid", sa.Text(), nullable=False, unique=True, index=True),  # the same at every try
+    sa.Column("type", sa.Text(), nullable=False),  # lead.changed ...
+    sa.Column("subject", KEY, nullable=False),  # order is kept for each
+    sa.Column("town_id", KEY),  # None when it is about no town
+    sa.Column("at", sa.Text(), nullable=False, index=True),
+    sa.Column("data", sa.Text(), nullable=False),  # JSON
+    sqlite_autoincrement=True,
+)
+
+webhook = sa.Table(
+    "webhook",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column("url", sa.Text(), nullable=False),
+    sa.Column("types", sa.Text(), nullable=False),  # JSON list; [] is every type
+    sa.Column("towns", sa.Text()),  # JSON list; None is every town
+    sa.Column("secrets", sa.Text(), nullable=False),  # JSON: the newest first, with their ends
+    _text("note"),
+    sa.Column("created_at", sa.Text(), nullable=False),
+    _text("created_by"),
+    sa.Column("disabled_at", sa.Text()),
+    _text("disabled_because"),
+    sa.Column("seen", sa.Integer(), nullable=False, server_default="0"),  # last change looked at
+)
+
+delivery = sa.Table(
+    "delivery",
+    metadata,
+    sa.Column("id", sa.Integer(), primary_key=True, autoincrement=True),
+    sa.Column("webhook_id", KEY, sa.ForeignKey("webhook.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("change_id", sa.ForeignKey("change.id"), nullable=False),
+    sa.Column("subject", KEY, nullable=False),
+    sa.Column("state", sa.Text(), nullable=False),  # waiting | delivered | failed
+    sa.Column("attempts", sa.Integer(), nullable=False, server_default="0"),
+    sa.Column("next_at", sa.Text(), nullable=False),  # not before; while sent, when it is given up
+    sa.Column("delivered_at", sa.Text()),
+    sa.Index("ix_delivery_webhook_id", "webhook_id", "change_id", unique=True),
+    sa.Index("ix_delivery_state", "state", "next_at"),
+    sqlite_autoincrement=True,
+)
+
+delivery_try = sa.Table(
+    "delivery_try",
+    metadata,
+    sa.Column("id", sa.Integer(), primary_key=True, autoincrement=True),
+    sa.Column("delivery_id", sa.ForeignKey("delivery.id", ondelete="CASCADE"), nullable=False,
+              index=True),
+    sa.Column("at", sa.Text(), nullable=False),
+    sa.Column("status", sa.Integer()),  # None when nobody answered
+    sa.Column("milliseconds", sa.Integer(), nullable=False),
+    _text("error"),  # Chinese
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+# what other systems told us, kept before they get their answer
+inbound = sa.Table(
+    "inbound",
+    metadata,
+    sa.Column("system", KEY, primary_key=True),
+    sa.Column("message_id", KEY, primary_key=True),  # of the system, else a hash of the body
+    sa.Column("received_at", sa.Text(), nullable=False, index=True),
+    sa.Column("body", sa.Text(), nullable=False),
+    sa.Column("state", sa.Text(), nullable=False),  # waiting | done | refused
+    _text("result"),  # JSON or Chinese
 )
