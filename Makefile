@@ -31,8 +31,8 @@ bench: $(ROOT).venv/bench.done ## 全部速度测试（合成语料，与同类�
 bench-quick: $(ROOT).venv/dev.done ## 速度守卫：只比次数和字节数，不比时间（两分钟内）
 	@cd "$(ROOT)" && $(BIN)/python tests/benchmarks/quick.py
 
-lock: ## 重新锁定依赖（需要 uv）
-	@cd "$(ROOT)" && $(COMPILE) -o requirements/run.lock && $(COMPILE) --group dev -o requirements/dev.lock && $(COMPILE) --group dev --group bench -o requirements/bench.lock
+lock: ## 重新锁定依赖（需要 uv）；三份锁里同一个包是同一版本
+	@cd "$(ROOT)" && $(COMPILE) --group dev --group bench -o requirements/bench.lock && $(COMPILE) --group dev -c requirements/bench.lock -o requirements/dev.lock && $(COMPILE) -c requirements/dev.lock -o requirements/run.lock
 
 dist: $(ROOT).venv/dev.done ## 打包 wheel 到 dist/
 	@cd "$(ROOT)" && $(BIN)/python -m build --wheel --no-isolation --outdir dist

@@ -4,7 +4,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Path, Query, Request
 
-from api.pages import LeadQuery, MatchQuery
+from api.pages import MatchQuery
 from api.problems import Refusal
 from api.schemas import MAX_PAGE, FilterFields, Include, TownBody
 from zyz_match.domain import Filters, Town
@@ -53,29 +53,21 @@ async def _filters(fields: Annotated[FilterFields, Query()]) -> Filters:
     return fields.filters()
 
 
-async def _reasons(
+async def _included(
     include: Annotated[
-        list[Include], Query(max_length=5, description="reasons：带上各项得分和依据")
+        list[Include],
+        Query(
+            max_length=5,
+            description="reasons：带上各项得分和依据；features：带上各项特征值；可重复",
+        ),
     ] = [],  # noqa: B006  # read only; the framework copies defaults
-) -> bool:
-    return "reasons" in include
-
-
-async def _lead_place(
-    town: Annotated[
-        str | None, Query(min_length=1, max_length=200, description="只看这个专业镇")
-    ] = None,
-    firm: Annotated[
-        str | None, Query(min_length=1, max_length=200, description="只看这家企业")
-    ] = None,
-) -> LeadQuery:
-    return LeadQuery(town or "", firm or "")
+) -> frozenset[str]:
+    return frozenset(include)
 
 
 ServiceDep = Annotated[Service, Depends(_service)]
 FilterDep = Annotated[Filters, Depends(_filters)]
-Reasons = Annotated[bool, Depends(_reasons)]
-LeadQueryDep = Annotated[LeadQuery, Depends(_lead_place)]
+Included = Annotated[frozenset[str], Depends(_included)]
 ListId = Annotated[
     str,
     Path(
@@ -87,10 +79,10 @@ ListId = Annotated[
 
 async def _query(
     filters: FilterDep,
-    reasons: Reasons,
+    include: Included,
     diversify: Annotated[bool, Query(description="按产业链环节分散；只有一页")] = False,
 ) -> MatchQuery:
-    return MatchQuery(filters, diversify, reasons)
+    return MatchQuery(filters, diversify, include)
 
 
 QueryDep = Annotated[MatchQuery, Depends(_query)]
@@ -107,5 +99,9 @@ def town_of(body: TownBody, town_id: str) -> Town:
 
 
 def warm_up(service: Service) -> None:
-    """Fit and compile by ranking an empty profile, so that no user waits."""
-    service.rank(Town("warm-up", "预热"), k=1, keep=False)
+    """Fit and compile by ranking an empty profile, so that no user waits.
+
+    Of several workers one does it, and the others find what it made.
+    """
+    with service.alone("warm-up"):
+        service.rank(Town("warm-up", "预热"), k=1, keep=False)

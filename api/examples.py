@@ -5,7 +5,11 @@ The firms and numbers in them are made up (合成), but for the ids of shipped t
 
 from typing import Any
 
+from api.examples_access import ACCESS_ANSWERS, ACCESS_BODIES
+from api.examples_hooks import HOOK_ANSWERS, HOOK_BODIES
 from api.examples_models import MODEL_ANSWERS
+from api.examples_ops import OPS_ANSWERS
+from api.examples_upsert import UPSERT_ANSWERS, UPSERT_BODIES
 
 _FIRM: dict[str, Any] = {
     "firm_id": "T00001",
@@ -28,7 +32,26 @@ _FIRM: dict[str, Any] = {
     "patents": 41,
 }
 
+_EXTERNAL = {"system": "espocrm", "object": "Account", "id": "64f0c2a1b3"}
+
 _TOWN_REF = {"id": "zezhou-casting", "name": "泽州精密铸造"}
+
+_DETAIL: dict[str, Any] = {
+    **_FIRM,
+    "standing": "active",
+    "division": "330200",
+    "address": None,
+    "capital_text": "12000万元人民币",
+    "capital_paid_10k_cny": None,
+    "kind": "股份有限公司",
+    "scope": "黑色金属铸造；机械零部件加工",
+    "products": ["球墨铸铁件", "精密铸件"],
+    "website": None,
+    "former_names": [],
+    "source": "合成示例",
+    "updated_at": "2026-11-24T02:00:00Z",
+    "external": [_EXTERNAL],
+}
 
 _MATCH: dict[str, Any] = {
     "rank": 1,
@@ -44,6 +67,7 @@ _MATCH: dict[str, Any] = {
     "care_owner": "合成甲",
     "firm": _FIRM,
     "contributions": None,
+    "features": None,
 }
 
 _CONTRIBUTION = {
@@ -102,6 +126,7 @@ _LEAD: dict[str, Any] = {
     "effective": True,
     "recorded_at": "2026-11-24T02:00:00.000+00:00",
     "via": "api",
+    "external": [_EXTERNAL],
 }
 
 _EVENT: dict[str, Any] = {
@@ -116,6 +141,10 @@ _EVENT: dict[str, Any] = {
 
 ANSWERS: dict[str, dict[str, Any]] = {
     **MODEL_ANSWERS,
+    **UPSERT_ANSWERS,
+    **ACCESS_ANSWERS,
+    **OPS_ANSWERS,
+    **HOOK_ANSWERS,
     "health": {
         "status": "ok",
         "time": "2026-11-24T02:00:00Z",
@@ -136,6 +165,8 @@ ANSWERS: dict[str, dict[str, Any]] = {
                 "level": "市级",
                 "sector": "制造业",
                 "segments": 7,
+                "updated_at": "2026-11-24T02:00:00Z",
+                "external": [],
             }
         ],
         "next_cursor": None,
@@ -159,19 +190,19 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "holds_back": ["缺少对外投资记录"],
         "would_change": ["补充主营产品"],
     },
-    "firm": {
-        **_FIRM,
-        "standing": "active",
-        "division": "330200",
-        "address": None,
-        "capital_text": "12000万元人民币",
-        "capital_paid_10k_cny": None,
-        "kind": "股份有限公司",
-        "scope": "黑色金属铸造；机械零部件加工",
-        "products": ["球墨铸铁件", "精密铸件"],
-        "website": None,
-        "former_names": [],
-        "source": "合成示例",
+    "firm": _DETAIL,
+    "firms": {"items": [_DETAIL], "next_cursor": None},
+    "lead": _LEAD,
+    "events": {
+        "items": [
+            {
+                "id": "c6532e4f8d0abed5475504ba376c2dad",
+                **_EVENT,
+                "recorded_at": "2026-11-24T02:00:00Z",
+                "external": [_EXTERNAL],
+            }
+        ],
+        "next_cursor": None,
     },
     "lead_post": {"change": "created", "lead": _LEAD},
     "leads": {"items": [_LEAD], "next_cursor": None},
@@ -190,6 +221,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "pool": 1,
         "total": 331,
         "items": [{"rank": 1, "firm_id": "T00001", "score": 61.5}],
+        "published_at": None,
         "reproduction": {"same": True, "remarks": []},
     },
     "firm_towns": {
@@ -223,6 +255,9 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
+BODIES |= ACCESS_BODIES
+BODIES |= UPSERT_BODIES
+BODIES |= HOOK_BODIES
 BODIES |= {
     "lead": ("联系后没有意向", {k: _LEAD[k] for k in (
         "town_id", "firm_id", "stage", "date", "reason", "owner", "list_id",

@@ -3,21 +3,28 @@
 import ipaddress
 import logging
 import re
+import time
 import traceback
 import uuid
-from typing import Any
+from http import HTTPStatus
 
 import anyio
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import INTERNAL, problem
+from api.permissions import TABLE
+from api.problems import INTERNAL, Refusal, problem, told
+from zyz_match.errors import ZyzError
+from zyz_match.service import Service
 
 LOG = logging.getLogger("zyz_match.api")
+PROBES = frozenset({"/livez", "/readyz"})  # asked by whatever name the machine has
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 FRAMES_LOGGED = 12
 DRAIN_SECONDS, DRAIN_BYTES = 2.0, 16_000_000
+BODY_SECONDS, BODY_BYTES_A_SECOND = 30.0, 50_000  # a slower client is not waited for
 
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
@@ -40,7 +47,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _host_name(header: str) -> str:
+def host_name(header: str) -> str:
+    """What a Host header names, without the port."""
     return header if header.endswith("]") else re.sub(r":\d*$", "", header)
 
 
@@ -63,10 +71,23 @@ class _Body:
         self._receive = receive
         waits = "expect" in headers  # a client that waits for "100 Continue" sends nothing unasked
         self._ended = waits or not ("content-length" in headers or "transfer-encoding" in headers)
+        self._began, self._bytes = time.monotonic(), 0
 
     async def receive(self) -> Message:
-        """The next part, for the application."""
-        message = await self._receive()
+        """The next part, for the application; Refusal for a client that sends too slowly."""
+        if self._ended:
+            return await self._receive()
+        allowed = BODY_SECONDS + self._bytes / BODY_BYTES_A_SECOND
+        with anyio.move_on_after(max(0.0, allowed - (time.monotonic() - self._began))) as waited:
+            message = await self._receive()
+        if waited.cancelled_caught:
+            self._ended = True
+            raise Refusal(
+                408, "body_too_slow",
+                f"请求体没有按时发完：{BODY_SECONDS:.0f} 秒后每秒至少应有 "
+                f"{BODY_BYTES_A_SECOND // 1000} KB。请检查网络后重试。",
+            )  # fmt: skip
+        self._bytes += len(message.get("body", b""))
         self._ended = not message.get("more_body", False)
         return message
 
@@ -77,7 +98,9 @@ class _Body:
         dropped = 0
         with anyio.move_on_after(DRAIN_SECONDS):
             while not self._ended and dropped < DRAIN_BYTES:
-                dropped += len((await self.receive()).get("body", b""))
+                message = await self._receive()
+                self._ended = not message.get("more_body", False)
+                dropped += len(message.get("body", b""))
 
 
 class Guard:
@@ -107,10 +130,15 @@ class Guard:
             await send(message)
 
         try:
-            if not is_loopback(_host_name(headers.get("host", "localhost"))):
+            if not await _is_ours(scope, host_name(headers.get("host", "localhost"))):
                 await _wrong_host(scope, body.receive, guarded_send)
             else:
                 await self.app(scope, body.receive, guarded_send)
+        except ZyzError as error:  # of what is asked before the application, or done after it
+            if started:
+                LOG.error("request_id=%s after the answer code=%s", request_id, error.code)
+                return
+            await told(scope, error)(scope, body.receive, guarded_send)
         except ClientDisconnect:
             LOG.info("request_id=%s client went away", request_id)
         except Exception as error:
@@ -120,10 +148,18 @@ class Guard:
             await problem(scope, 500, "internal_error", INTERNAL)(scope, body.receive, guarded_send)
 
 
+async def _is_ours(scope: Scope, host: str) -> bool:
+    """Whether a request may come to us under this name: this machine's, or with identity others."""
+    if is_loopback(host) or scope["path"] in PROBES:
+        return True
+    service: Service = scope["app"].state.service
+    return host.lower() in service.settings.hosts and await run_in_threadpool(service.identity_on)
+
+
 def _place(scope: Scope) -> str:
     """Method and path template; the path itself may hold a name."""
-    route: Any = scope.get("route")
-    return f"{scope['method']} {getattr(route, 'path', '?')}"
+    found = TABLE.find(scope["method"], scope["path"])
+    return f"{scope['method']} {found.template if found else '?'}"
 
 
 def _add_headers(message: Message, request_id: str) -> None:
@@ -131,6 +167,8 @@ def _add_headers(message: Message, request_id: str) -> None:
     for name, value in SECURITY_HEADERS.items():
         headers.setdefault(name, value)
     headers["X-Request-ID"] = request_id
+    if message["status"] == HTTPStatus.REQUEST_TIMEOUT:  # the rest of the body is not waited for
+        headers["Connection"] = "close"
 
 
 async def _wrong_host(scope: Scope, receive: Receive, send: Send) -> None:
@@ -138,6 +176,7 @@ async def _wrong_host(scope: Scope, receive: Receive, send: Send) -> None:
         scope,
         421,
         "invalid_host",
-        "本版本没有身份认证，只接受发往本机的请求，请改用 http://127.0.0.1 访问。",
+        "这个地址不在允许之列，请改用 http://127.0.0.1 访问；"
+        "启用身份认证后，可用 ZYZ_HOSTS 写明其他域名。",
     )
     await answer(scope, receive, send)

@@ -5,21 +5,24 @@ import binascii
 import hashlib
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from api.problems import Refusal
-from api.views import View, lead, match_page, town_summary
+from api.views import View, match_page
 from zyz_match.domain import Filters, Shortlist, Town, state_of
 from zyz_match.service import Service
+from zyz_match.upsert_desk import Listing, Stored
 
 _CHECK = 8  # bytes of check sum: a cursor is refused when damaged, it keeps no secret
 
 
-def _refuse_invalid(why: str) -> Refusal:
+def invalid_cursor(why: str) -> Refusal:
+    """The refusal of a cursor that cannot be one of ours."""
     return Refusal(
-        400,
+        422,
         "invalid_cursor",
         f"{why}，请原样使用上一页的 next_cursor，或去掉 cursor 从第一页开始。",
     )
@@ -48,14 +51,21 @@ def unseal(cursor: str, kind: str, size: int) -> list[str]:
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
-        raise _refuse_invalid("游标不是有效的游标") from None
+        raise invalid_cursor("游标不是有效的游标") from None
     payload = raw[_CHECK:]
     if _sum(payload) != raw[:_CHECK]:
-        raise _refuse_invalid("游标已损坏或被改动")
-    parts: list[str] = json.loads(payload)
-    if len(parts) != size or parts[0] != kind or seal(parts) != cursor:
-        raise _refuse_invalid("游标不属于这个地址")
-    return parts
+        raise invalid_cursor("游标已损坏或被改动")
+    try:
+        parts = json.loads(payload)
+        ours = isinstance(parts, list) and all(isinstance(p, str) for p in parts)
+        ours = ours and seal(parts) == cursor
+    except (ValueError, RecursionError):
+        ours = False
+    if not ours:
+        raise invalid_cursor("游标已损坏或被改动")
+    if len(parts) != size or parts[0] != kind:
+        raise invalid_cursor("游标不属于这个地址")
+    return list(parts)
 
 
 def _digest(thing: object) -> str:
@@ -71,7 +81,7 @@ class MatchQuery:
 
     filters: Filters
     diversify: bool = False
-    reasons: bool = False
+    include: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +116,13 @@ class MatchCursor:
         except (ValueError, OverflowError):
             value = math.nan
         if not math.isfinite(value):
-            raise _refuse_invalid("游标已损坏或被改动")
+            raise invalid_cursor("游标已损坏或被改动")
         return cls(value, *rest)
 
     def check(self, town: Town, query: MatchQuery, data: str) -> None:
         """Refuse to go on in another list than the one the cursor came from."""
         if self.town_id != town.id or self.query != _digest((query.filters, query.diversify)):
-            raise _refuse_invalid("游标属于另一次查询（专业镇或筛选条件不同）")
+            raise invalid_cursor("游标属于另一次查询（专业镇或筛选条件不同）")
         if self.profile != _digest(town) or state_of(self.data) != data:
             raise _refuse_stale()
 
@@ -124,7 +134,7 @@ def ranked_page(
     after = MatchCursor.read(cursor) if cursor else None
     if after is not None:
         if query.diversify:
-            raise _refuse_invalid("分散展示（diversify）的名单只有一页，不能带游标")
+            raise invalid_cursor("分散展示（diversify）的名单只有一页，不能带游标")
         profile = service.town(town) if isinstance(town, str) else town
         after.check(profile, query, service.state().versions.firms)
     shortlist = service.rank(
@@ -133,7 +143,7 @@ def ranked_page(
     )  # fmt: skip
     if after is not None and (after.data, after.model) != (shortlist.data, shortlist.model):
         raise _refuse_stale()
-    return match_page(shortlist, _next(shortlist, query), reasons=query.reasons)
+    return match_page(shortlist, _next(shortlist, query), query.include)
 
 
 def _next(shortlist: Shortlist, query: MatchQuery) -> str | None:
@@ -146,52 +156,67 @@ def _next(shortlist: Shortlist, query: MatchQuery) -> str | None:
     ).sealed()  # fmt: skip
 
 
-# towns -------------------------------------------------------------------------------------
+# records -----------------------------------------------------------------------------------
 
-_TOWNS = "t1"
+_RECORDS = "r1"
+Fetch = Callable[[Listing], Sequence[Stored[Any]]]
 
 
-def town_page(towns: Sequence[Town], limit: int, cursor: str | None) -> View:
-    """One page of all towns, by id."""
-    after = unseal(cursor, _TOWNS, 2)[1] if cursor else ""
-    rest = sorted((t for t in towns if t.id > after), key=lambda t: t.id)
-    page = rest[:limit]
+def record_page(
+    fetch: Fetch, view: Callable[[Stored[Any]], View], asked: Listing, cursor: str | None
+) -> View:
+    """One page of the records of a kind, and where the next one begins."""
+    kind = fetch.__name__
+    after = _record_place(cursor, kind, asked) if cursor else None
+    found = fetch(replace(asked, limit=asked.limit + 1, after=after))
+    page = found[: asked.limit]
+    last = page[-1] if len(found) > asked.limit else None
     return {
-        "items": [town_summary(t) for t in page],
-        "next_cursor": seal([_TOWNS, page[-1].id]) if len(rest) > limit else None,
-        "total": len(towns),
+        "items": [view(s) for s in page],
+        "next_cursor": seal(_place(last, kind, asked)) if last else None,
     }
 
 
-# leads -------------------------------------------------------------------------------------
-
-_LEADS = "l1"
-
-
-@dataclass(frozen=True, slots=True)
-class LeadQuery:
-    """Whose entries are asked for; "" means all."""
-
-    town: str
-    firm: str
+def _place(last: Stored[Any], kind: str, asked: Listing) -> list[str]:
+    moment = last.thing.date.isoformat() if asked.sort == "date" else last.updated_at
+    return [_RECORDS, kind, moment, last.id, _asked(asked)]
 
 
-def lead_page(service: Service, query: LeadQuery, limit: int, cursor: str | None) -> View:
-    """One page of entries, newest date first."""
-    found = service.leads(
-        query.town, query.firm, after=_lead_place(cursor, query) if cursor else None, k=limit + 1
-    )
+def _record_place(cursor: str, kind: str, asked: Listing) -> tuple[str, str]:
+    _, of, moment, own_id, digest = unseal(cursor, _RECORDS, 5)
+    if (of, digest) != (kind, _asked(asked)):
+        raise invalid_cursor("游标属于另一次查询（地址、筛选或排序不同）")
+    if kind == "list_leads" and not re.fullmatch("[0-9]{1,9}", own_id):
+        raise invalid_cursor("游标已损坏或被改动")
+    return moment, own_id
+
+
+def _asked(asked: Listing) -> str:
+    """What is asked for apart from place and size."""
+    return _digest((asked.sort, asked.since, sorted(asked.where.items()), asked.external))
+
+
+# numbered ------------------------------------------------------------------------------
+
+_NUMBERS = "n1"
+Numbered = TypeVar("Numbered")
+
+
+def number_page(
+    kind: str,
+    fetch: Callable[[int | None, int], Sequence[Numbered]],
+    number: Callable[[Numbered], int],
+    limit: int,
+    cursor: str | None,
+) -> tuple[list[Numbered], str | None]:
+    """One page of what is numbered, newest first, and where the next one begins."""
+    before = None
+    if cursor:
+        _, of, text = unseal(cursor, _NUMBERS, 3)
+        if of != kind or not re.fullmatch("[0-9]{1,9}", text):
+            raise invalid_cursor("游标属于另一次查询")
+        before = int(text)
+    found = list(fetch(before, limit + 1))
     page = found[:limit]
-    last = page[-1] if len(found) > limit else None
-    place = [_LEADS, last.date.isoformat(), str(last.id), _digest(query)] if last else []
-    return {"items": [lead(e) for e in page], "next_cursor": seal(place) if place else None}
-
-
-def _lead_place(cursor: str, query: LeadQuery) -> tuple[date, int]:
-    _, day, number, asked = unseal(cursor, _LEADS, 4)
-    if asked != _digest(query):
-        raise _refuse_invalid("游标属于另一次查询（专业镇或企业不同）")
-    try:
-        return date.fromisoformat(day), int(number)
-    except ValueError:
-        raise _refuse_invalid("游标已损坏或被改动") from None
+    more = len(found) > limit
+    return page, seal([_NUMBERS, kind, str(number(page[-1]))]) if more else None

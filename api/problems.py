@@ -15,14 +15,18 @@ from starlette.responses import Response
 from api.validation import readable_errors
 from zyz_match.errors import (
     ArtifactError,
+    CursorTooOld,
     InputError,
     NeedsConfirmation,
     NotFoundError,
+    SignInRefused,
     StorageError,
     ZyzError,
 )
+from zyz_match.signing import BadSignature
 
 MEDIA_TYPE = "application/problem+json"
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="zyz-match"'}
 LOG = logging.getLogger("zyz_match.api")
 
 # the nearest class in an error's family decides
@@ -30,6 +34,9 @@ STATUS_BY_CLASS: dict[type[ZyzError], int] = {
     NeedsConfirmation: 409,
     InputError: 422,
     NotFoundError: 404,
+    SignInRefused: 401,
+    BadSignature: 401,
+    CursorTooOld: 410,
     ArtifactError: 409,
     StorageError: 503,
     ZyzError: 500,
@@ -37,15 +44,22 @@ STATUS_BY_CLASS: dict[type[ZyzError], int] = {
 
 TITLES: dict[int, str] = {
     400: "请求有误",
+    401: "需要登录",
+    403: "没有权限",
     404: "没有找到",
     405: "方法不支持",
+    408: "请求没有按时发完",
     409: "与现状不符，或需要确认",
+    410: "已不再保留",
     411: "缺少长度",
+    412: "内容已被改过",
     413: "请求体过大",
     415: "内容类型不支持",
     421: "访问地址不对",
     422: "内容不符合要求",
+    429: "请求过多",
     500: "服务内部错误",
+    502: "对方服务不可用",
     503: "存储暂不可用",
 }
 
@@ -118,15 +132,30 @@ def status_of(error: ZyzError) -> int:
     return next(STATUS_BY_CLASS[c] for c in type(error).__mro__ if c in STATUS_BY_CLASS)
 
 
-def _on_zyz_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ZyzError)
+def told(scope: Mapping[str, Any], error: ZyzError) -> Response:
+    """An error as the answer to a request."""
     status = status_of(error)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        LOG.error("request_id=%s status=%d code=%s", request_id(request.scope), status, error.code)
+        LOG.error("request_id=%s status=%d code=%s", request_id(scope), status, error.code)
     errors: Sequence[Mapping[str, str]] = [{"detail": d} for d in error.details]
     if isinstance(error, Refusal):
         errors = error.errors
-    return problem(request.scope, status, error.code, error.message, errors=errors)
+    headers = CHALLENGE if status == HTTPStatus.UNAUTHORIZED else None
+    return problem(scope, status, error.code, error.message, errors=errors, headers=headers)
+
+
+def _on_zyz_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ZyzError)
+    return told(request.scope, error)
+
+
+def answer_to(request: Request, error: Exception) -> Response:
+    """A known kind of error as the answer to a request."""
+    if isinstance(error, ZyzError):
+        return _on_zyz_error(request, error)
+    if isinstance(error, RequestValidationError):
+        return _on_validation_error(request, error)
+    return _on_http_exception(request, error)
 
 
 def _on_validation_error(request: Request, error: Exception) -> Response:

@@ -1,7 +1,8 @@
 """Answers written before, sent again as they are while nothing that they were made from changes.
 
 A list that is sent again has the receipt of the first time: it is the same list of the same model
-and data, and whoever asks twice has not seen more firms. A new day (UTC) begins new receipts.
+and data, and whoever asks twice has not seen more firms. A new day (UTC) begins new receipts. That
+it was seen again gets into the audit within a second; a process that is killed loses that second.
 """
 
 import hashlib
@@ -15,12 +16,28 @@ from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.compress import LEAST, pack, takes_gzip
+from api.security import sight
 from api.strict_route import Handler, StrictRoute
 from api.views import Answer
 from zyz_match.errors import ZyzError
 from zyz_match.service import Service, State
 
 MOST, MOST_BYTES = 64, 16_000_000
+
+
+class Written(bytes):
+    """A body, the receipt of the list that it shows, and the same in gzip once somebody took it."""
+
+    list_id: str = ""
+    packed: bytes | None = None
+
+    @classmethod
+    def of(cls, response: Answer) -> "Written":
+        """The body of an answer."""
+        written = cls(response.body)
+        written.list_id = response.list_id
+        return written
 
 
 class Moment(NamedTuple):
@@ -79,7 +96,7 @@ class SendReady:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         body = await _ready_body(scope) if scope["type"] == "http" else None
-        await (self.app if body is None else Answer(body))(scope, receive, send)
+        await (self.app if body is None else _sent(scope, body))(scope, receive, send)
 
 
 async def _ready_body(scope: Scope) -> bytes | None:
@@ -102,17 +119,31 @@ class ReadyRoute(StrictRoute):
         ready, service = request.app.state.ready, request.app.state.service
         asked, before = await _asked(request), await Moment.present(service)
         if (body := ready.get(before, asked)) is not None:
-            return Answer(body)
+            return _sent(request.scope, body)
         response = await handle(request)
         if isinstance(response, Answer) and any(response.made_from):
             now = await Moment.present(service)
             if _holds(response.made_from, before, now):
-                ready.keep(now, asked, bytes(response.body))
+                ready.keep(now, asked, Written.of(response))
         return response
 
 
-def _address(scope: Scope) -> tuple[bytes, bytes]:
-    return scope["raw_path"], scope["query_string"]
+def _sent(scope: Scope, body: bytes) -> Answer:
+    """A body sent again, packed for who takes it so; that its list was seen is noted soon."""
+    if not isinstance(body, Written):
+        return Answer(body)
+    if body.list_id:
+        scope["app"].state.seen.saw(body.list_id)
+    if len(body) < LEAST or not takes_gzip(scope):
+        return Answer(body)
+    if body.packed is None:
+        body.packed = pack(body)
+    return Answer(body.packed, headers={"Content-Encoding": "gzip", "Vary": "Accept-Encoding"})
+
+
+def _address(scope: Scope) -> tuple[object, ...]:
+    """What is asked for, and what whoever asks may see: no answer crosses from one to another."""
+    return scope["raw_path"], scope["query_string"], *sight(scope)
 
 
 async def _asked(request: Request) -> Hashable:

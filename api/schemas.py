@@ -48,7 +48,7 @@ Words = Annotated[list[Text], Field(max_length=50)]
 Mark = Annotated[
     str, AfterValidator(_known_mark), WithJsonSchema({"type": "string", "enum": list(MARKS)})
 ]
-Include = Literal["reasons"]
+Include = Literal["reasons", "features"]
 LeadStage = Annotated[
     str, AfterValidator(_known_stage), WithJsonSchema({"type": "string", "enum": list(Stage)})
 ]
@@ -202,7 +202,7 @@ class MatchRequest(Strict):
     filters: FilterBody = Field(default_factory=FilterBody, description="筛选条件")
     diversify: bool = Field(default=False, description="按产业链环节分散；只有一页")
     include: Annotated[list[Include], Field(max_length=5)] = Field(
-        default=[], description="reasons：带上各项得分和依据"
+        default=[], description="reasons：带上各项得分和依据；features：带上各项特征值"
     )
 
 
@@ -286,10 +286,17 @@ class TownSummary(TownRef):
     segments: int = Field(description="产业链环节数")
 
 
+class ListedTown(TownSummary):
+    """A town in the list of all."""
+
+    updated_at: datetime = Field(description="最近一次变动的时间，UTC")
+    external: list["ExternalView"] = Field(description="其他系统的编号")
+
+
 class TownPage(Answer):
     """One page of towns."""
 
-    items: list[TownSummary]
+    items: list[ListedTown]
     next_cursor: str | None = Field(description="下一页游标；null 表示没有了")
     total: int
 
@@ -324,6 +331,14 @@ class FirmSummary(Answer):
     patents: int | None
 
 
+class ExternalView(Answer):
+    """What another system calls a record."""
+
+    system: str
+    object: str
+    id: str
+
+
 class FirmDetail(FirmSummary):
     """A firm with all its fields; contacts are never part of it."""
 
@@ -338,6 +353,15 @@ class FirmDetail(FirmSummary):
     website: str | None
     former_names: list[str]
     source: str | None
+    updated_at: datetime = Field(description="最近一次变动的时间，UTC")
+    external: list[ExternalView] = Field(description="其他系统的编号")
+
+
+class FirmPage(Answer):
+    """One page of firms."""
+
+    items: list[FirmDetail]
+    next_cursor: str | None = Field(description="下一页游标；null 表示没有了")
 
 
 class ContributionView(Answer):
@@ -378,6 +402,9 @@ class MatchView(Answer):
     firm: FirmSummary
     contributions: list[ContributionView] | None = Field(
         description="各项得分与依据；include=reasons 时才有"
+    )
+    features: dict[str, float | None] | None = Field(
+        description="模型看到的各项特征值，0-1，null 表示缺失；include=features 时才有"
     )
 
 
@@ -455,7 +482,8 @@ class LeadView(Answer):
     corrects: int | None = Field(description="它更正的那一条")
     effective: bool = Field(description="false：已被另一条更正")
     recorded_at: datetime
-    via: str = Field(description="来自 cli、api 还是 file")
+    via: str = Field(description="来自 cli、api、file 还是 hook")
+    external: list[ExternalView] = Field(description="其他系统的编号")
 
 
 class LeadRecorded(Answer):
@@ -466,7 +494,7 @@ class LeadRecorded(Answer):
 
 
 class LeadPage(Answer):
-    """One page of entries, newest date first."""
+    """One page of entries."""
 
     items: list[LeadView]
     next_cursor: str | None = Field(description="下一页游标；null 表示没有了")
@@ -482,6 +510,21 @@ class EventView(Answer):
     target: str | None
     kind: str | None
     amount_10k_cny: float | None
+
+
+class ListedEvent(EventView):
+    """An event in the list of all."""
+
+    id: str
+    recorded_at: datetime | None = Field(description="记下的时间，UTC；旧版本记的为 null")
+    external: list[ExternalView] = Field(description="其他系统的编号")
+
+
+class EventPage(Answer):
+    """One page of events."""
+
+    items: list[ListedEvent]
+    next_cursor: str | None = Field(description="下一页游标；null 表示没有了")
 
 
 class EventRecorded(Answer):
@@ -522,4 +565,5 @@ class ListReceipt(Answer):
     pool: int
     total: int
     items: list[ListItem]
+    published_at: datetime | None = Field(description="何时交出去用；null 表示没有发布过")
     reproduction: ReproductionView

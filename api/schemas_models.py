@@ -17,11 +17,36 @@ class JobResult(Answer):
     card: dict[str, Any] | None = Field(description="试训练的说明卡；已保存的模型见 /v1/models")
 
 
+class ColumnView(Answer):
+    """What a column of a file was taken for."""
+
+    header: str
+    target: str | None = Field(description="本系统的字段；null 表示没有使用")
+
+
+class ImportResult(Answer):
+    """What the import of a file came to; what is not known is null."""
+
+    kind: Literal["firms", "leads", "events", "towns"]
+    file_name: str
+    batch: str | None = Field(description="批次号，可凭它撤销；预览或没有写入时为 null")
+    rows: int | None = Field(description="读入的行数")
+    created: int | None
+    updated: int | None
+    unchanged: int | None
+    rejected: int | None = Field(description="退回的行数，内容见 /v1/jobs/{job_id}/rejects")
+    repeated: bool = Field(description="这个文件以前导入过，条数是当时的")
+    code: str | None = Field(description="失败的原因代码，如 needs_confirmation、invalid_file")
+    warnings: list[str]
+    columns: list[ColumnView]
+    verdict: str = Field(description="一句话结果")
+
+
 class JobView(Answer):
     """One job."""
 
     id: str
-    kind: Literal["retrain"]
+    kind: Literal["retrain", "import"]
     state: Literal["queued", "running", "done", "failed", "cancelled"]
     what: str | None = Field(description="正在做什么")
     done: int
@@ -29,7 +54,7 @@ class JobView(Answer):
     dry_run: bool
     cancel_requested: bool
     attempts: int = Field(description="第几次执行；中断后接着做算一次")
-    result: JobResult | None
+    result: JobResult | ImportResult | None
     error: str | None = Field(description="失败的原因和办法")
     created_at: datetime
     started_at: datetime | None

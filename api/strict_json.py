@@ -9,6 +9,7 @@ from api.problems import Refusal
 
 MAX_DEPTH = 32
 _BOUND = 2**63
+_EXACT = 2**53  # up to which a float holds every integer
 _LONGEST_INTEGER = len(str(-_BOUND))
 
 
@@ -26,11 +27,12 @@ def _constant(text: str) -> NoReturn:
     _refuse("invalid_number", f"JSON 中不允许 {text}，请改为有限的数字或去掉该字段。")
 
 
-def _float(text: str) -> float:
+def _number(text: str) -> float | int:
+    """A number with a point or an exponent; 12.0 is the integer 12, as JSON Schema has it."""
     value = float(text)
     if not math.isfinite(value):
         _refuse("invalid_number", f"数字 {_short(text)} 超出范围，请改为有限的数字。")
-    return value
+    return int(value) if value.is_integer() and abs(value) <= _EXACT else value
 
 
 def _int(text: str) -> int:
@@ -96,7 +98,7 @@ def parse(body: bytes) -> Any:
             text,
             object_pairs_hook=_object,
             parse_constant=_constant,
-            parse_float=_float,
+            parse_float=_number,
             parse_int=_int,
         )
     except json.JSONDecodeError as e:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import strict_json
+from api import idempotency, strict_json
 from api.problems import Refusal
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -26,7 +26,7 @@ class StrictRequest(Request):
     async def take_body(self) -> None:
         """Read, check and parse the body."""
         _check_content_type(self)
-        self._body = await _read_body(self)
+        self._body = await read_body(self)
         self._json = strict_json.parse(self._body) if self._body else None
 
 
@@ -47,7 +47,8 @@ def _check_content_type(request: Request) -> None:
         )
 
 
-async def _read_body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """The whole body; Refusal for one that is too large."""
     too_large = Refusal(413, "body_too_large", f"请求体超过 {MAX_BODY:,} 字节，请缩减后重试。")
     declared = request.headers.get("content-length", "0")
     if not declared.isascii() or not declared.isdigit() or len(declared) > 18:
@@ -119,9 +120,16 @@ class StrictRoute(APIRoute):
             checked = StrictRequest(scope, request.receive)
             if takes_body:
                 await checked.take_body()
-            return await self.respond(checked, handle)
+            return await self.answer_once(checked, handle, takes_body=takes_body)
 
         return strict
+
+    async def answer_once(
+        self, request: StrictRequest, handle: Handler, *, takes_body: bool
+    ) -> Response:
+        """Answer a request that passed the checks, once for its key."""
+        content = await request.body() if takes_body else b""
+        return await idempotency.once(request, content, lambda: self.respond(request, handle))
 
     async def respond(self, request: Request, handle: Handler) -> Response:
         """Answer a request that passed the checks."""

@@ -1,6 +1,6 @@
 """Domain objects as what the door answers: units in the names, missing is null, no contacts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +11,7 @@ from zyz_match.domain import (
     Contribution,
     Event,
     Explanation,
+    ExternalId,
     Filters,
     Firm,
     LeadEntry,
@@ -23,6 +24,7 @@ from zyz_match.domain import (
     TownFit,
 )
 from zyz_match.profiles import town_to
+from zyz_match.upsert_desk import Stored
 
 View = dict[str, Any]
 
@@ -32,6 +34,7 @@ class Answer(Response):
 
     media_type = "application/json"
     made_from: tuple[str, str] = ("", "")  # stamp of the index, version of the model
+    list_id: str = ""  # the receipt of the list that it shows
 
 
 def answer(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
@@ -87,8 +90,14 @@ def firm_summary(firm: Firm) -> View:
     }
 
 
-def firm_detail(firm: Firm) -> View:
+def externals(ids: Sequence[ExternalId]) -> list[View]:
+    """What other systems call a record."""
+    return [asdict(e) for e in ids]
+
+
+def firm_detail(found: Stored[Firm]) -> View:
     """A firm with all its fields."""
+    firm = found.thing
     return {
         **firm_summary(firm),
         "standing": firm.standing.value,
@@ -102,7 +111,15 @@ def firm_detail(firm: Firm) -> View:
         "website": firm.website or None,
         "former_names": list(firm.former_names),
         "source": firm.source or None,
+        "updated_at": found.updated_at,
+        "external": externals(found.external),
     }
+
+
+def town_item(found: Stored[Town]) -> View:
+    """A town in the list of all."""
+    more = {"updated_at": found.updated_at, "external": externals(found.external)}
+    return town_summary(found.thing) | more
 
 
 def _contribution(part: Contribution) -> View:
@@ -118,8 +135,9 @@ def _contribution(part: Contribution) -> View:
     }
 
 
-def match_view(match: Match, *, reasons: bool) -> View:
-    """One firm on a list, with the parts of its score when asked for."""
+def match_view(match: Match, include: Collection[str]) -> View:
+    """One firm on a list, with the parts of its score and its features when asked for."""
+    parts = match.contributions
     return {
         "rank": match.rank,
         "score": match.score,
@@ -133,15 +151,16 @@ def match_view(match: Match, *, reasons: bool) -> View:
         "care_stage": match.care_stage or None,
         "care_owner": match.care_owner or None,
         "firm": firm_summary(match.firm),
-        "contributions": [_contribution(c) for c in match.contributions] if reasons else None,
+        "contributions": [_contribution(c) for c in parts] if "reasons" in include else None,
+        "features": {c.name: c.value for c in parts} if "features" in include else None,
     }
 
 
-def match_page(shortlist: Shortlist, next_cursor: str | None, *, reasons: bool) -> View:
+def match_page(shortlist: Shortlist, next_cursor: str | None, include: Collection[str]) -> View:
     """One page of a town's list."""
     return {
         "town": town_ref(shortlist.town),
-        "items": [match_view(m, reasons=reasons) for m in shortlist.matches],
+        "items": [match_view(m, include) for m in shortlist.matches],
         "next_cursor": next_cursor,
         "pool": shortlist.pool,
         "total": shortlist.total,
@@ -155,7 +174,7 @@ def match_page(shortlist: Shortlist, next_cursor: str | None, *, reasons: bool) 
 def list_answer(page: View) -> Answer:
     """A page of a town's list as an answer that may be sent again."""
     written = answer(page)
-    written.made_from = page["data"], page["model"]
+    written.made_from, written.list_id = (page["data"], page["model"]), page["shortlist_id"]
     return written
 
 
@@ -167,16 +186,16 @@ def explanation(found: Explanation) -> View:
         "rank": found.rank,
         "pool": found.pool,
         "excluded": found.excluded or None,
-        "match": match_view(found.match, reasons=True) if found.match else None,
+        "match": match_view(found.match, ("reasons",)) if found.match else None,
         "holds_back": list(found.holds_back),
         "would_change": list(found.would_change),
     }
 
 
-def town_fits(firm: Firm, fits: Sequence[TownFit], *, reasons: bool) -> View:
+def town_fits(firm: Firm, fits: Sequence[TownFit], include: Collection[str]) -> View:
     """The best towns for a firm."""
     items = [
-        {"rank": f.rank, "town": town_ref(f.town), "match": match_view(f.match, reasons=reasons)}
+        {"rank": f.rank, "town": town_ref(f.town), "match": match_view(f.match, include)}
         for f in fits
     ]
     return {"firm": firm_summary(firm), "items": items}
@@ -197,7 +216,7 @@ def similars(firm: Firm, found: Sequence[Similar]) -> View:
     return {"firm": firm_summary(firm), "items": items}
 
 
-def lead(entry: LeadEntry) -> View:
+def lead(entry: LeadEntry, external: Sequence[ExternalId]) -> View:
     """One entry as it was written down."""
     return {
         "id": entry.id,
@@ -213,7 +232,13 @@ def lead(entry: LeadEntry) -> View:
         "effective": entry.effective,
         "recorded_at": entry.recorded_at,
         "via": entry.via,
+        "external": externals(external),
     }
+
+
+def lead_item(found: Stored[LeadEntry]) -> View:
+    """An entry in the list of all."""
+    return lead(found.thing, found.external)
 
 
 def event(found: Event) -> View:
@@ -227,6 +252,14 @@ def event(found: Event) -> View:
         "kind": found.kind or None,
         "amount_10k_cny": found.amount,
     }
+
+
+def event_item(found: Stored[Event]) -> View:
+    """An event in the list of all."""
+    return {
+        "id": found.id, **event(found.thing), "recorded_at": found.updated_at or None,
+        "external": externals(found.external),
+    }  # fmt: skip
 
 
 def receipt(found: Receipt, verdict: Reproduction) -> View:
@@ -245,6 +278,7 @@ def receipt(found: Receipt, verdict: Reproduction) -> View:
         "pool": found.pool,
         "total": found.total,
         "items": [{"rank": i.rank, "firm_id": i.firm_id, "score": i.score} for i in found.items],
+        "published_at": found.published_at,
         "reproduction": {"same": verdict.same, "remarks": list(verdict.remarks)},
     }
 

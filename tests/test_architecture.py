@@ -8,12 +8,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "zyz_match"
 GROUND = {
-    "acting",
+    "access", "acting", "credentials", "crm_maps", "sending", "signing", "targets",
     "domain", "errors", "firms", "industry", "outputs", "profiles", "progress", "region",
     "settings", "shipped", "stages", "text",
 }  # fmt: skip
 HALL = (  # one hall and its desks
-    "service", "batch_desk", "index_desk", "jobs_desk", "leads_desk", "models_desk",
+    "service", "access_desk", "batch_desk", "imports_desk", "index_desk", "jobs_desk",
+    "leads_desk", "models_desk", "ops_desk", "upsert_desk",
+    "delivering", "hooks_desk", "inbound_desk",
 )  # fmt: skip
 IO_MODULES = {"sqlalchemy", "alembic", "pathlib", "socket", "urllib", "httpx2", "fastapi", "os"}
 

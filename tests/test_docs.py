@@ -1,6 +1,7 @@
 """The documents say what the software does: commands run as written, files are named."""
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -57,6 +58,11 @@ def test_every_setting_has_a_name_and_a_help() -> None:
     assert all(s.name.startswith("ZYZ_") and s.help for s in SETTINGS)
 
 
+def test_the_page_of_settings_is_that_of_their_table() -> None:
+    made = runpy.run_path(str(ROOT / "tools" / "settings_page.py"))
+    assert (ROOT / "docs" / "settings.md").read_text("utf-8") == made["page"]()
+
+
 def test_every_shipped_file_has_its_source_in_the_data_readme() -> None:
     text = (ROOT / "data" / "README.md").read_text("utf-8")
     for path in (ROOT / "data").rglob("*.*"):
@@ -68,7 +74,8 @@ def test_every_shipped_file_has_its_source_in_the_data_readme() -> None:
 
 
 def test_local_links_of_the_documents_lead_somewhere() -> None:
-    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+    pages = (ROOT / "README.md", ROOT / "deploy" / "README.md", *(ROOT / "docs").rglob("*.md"))
+    for page in pages:
         for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text("utf-8")):
             if "://" not in link:
                 assert (page.parent / link).exists(), f"{page.name}: {link}"

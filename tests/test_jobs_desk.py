@@ -92,7 +92,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeskSer
     """A service that is its own worker, once `work` is called."""
     monkeypatch.setenv("ZYZ_HOME", str(tmp_path))
     monkeypatch.setattr("zyz_match.matching.training.retrain", fake_retrain)
-    monkeypatch.setattr(DeskService, "_start_worker", lambda self: None)
+    monkeypatch.setattr(DeskService, "_start_worker", lambda self, kind: None)
     monkeypatch.setattr(DeskService, "_ask_child", lambda self, version: self.check(version))
     monkeypatch.setattr(DeskService, "pace", PACE)
     with open_desk(tmp_path) as service:

@@ -3,12 +3,12 @@
 from fastapi import APIRouter, Response
 
 from api.deps import ListId, ServiceDep
+from api.etags import TaggedRoute
 from api.openapi import answers
 from api.schemas import ListReceipt
-from api.strict_route import StrictRoute
 from api.views import answer, receipt
 
-router = APIRouter(prefix="/lists", route_class=StrictRoute, tags=["匹配"])
+router = APIRouter(prefix="/lists", route_class=TaggedRoute, tags=["匹配"])
 
 
 @router.get("/{list_id}", summary="查一份给出过的名单", responses=answers("list", ListReceipt))

@@ -26,7 +26,10 @@ def list_matches(
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Response:
-    """按总分从高到低，分页返回；每家有一句话理由，include=reasons 时带各项得分和依据。"""
+    """按总分从高到低，分页返回；每家有一句话理由。
+
+    include=reasons 时带各项得分和依据，include=features 时带各项特征值。
+    """
     return list_answer(ranked_page(service, town_id, query, limit, cursor))
 
 
@@ -46,5 +49,5 @@ def explain_match(service: ServiceDep, town_id: TownId, firm_id: FirmId) -> Resp
 def match_profile(service: ServiceDep, body: RequestBody) -> Response:
     """为尚未入库的专业镇试排名：画像随请求发送，不进专业镇列表；名单照样留痕，可凭编号查回。"""
     town = town_from(body.town.model_dump(exclude_unset=True))
-    query = MatchQuery(body.filters.filters(), body.diversify, "reasons" in body.include)
+    query = MatchQuery(body.filters.filters(), body.diversify, frozenset(body.include))
     return list_answer(ranked_page(service, town, query, body.limit, body.cursor))

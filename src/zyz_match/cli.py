@@ -13,7 +13,20 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from zyz_match import __version__, console
-from zyz_match.commands import chinese, data, index, leads, lists, look, models, system
+from zyz_match.commands import (
+    access,
+    audit,
+    chinese,
+    data,
+    database,
+    hooks,
+    index,
+    leads,
+    lists,
+    look,
+    models,
+    system,
+)
 from zyz_match.errors import (
     InputError,
     NeedsConfirmation,
@@ -72,11 +85,17 @@ COMMANDS: tuple[_Command, ...] = (
     _Command("worker", models.worker, "系统"),
     _Command("backtest", system.backtest, "系统"),
     _Command("serve", system.serve, "系统"),
+    _Command("deliver", hooks.deliver, "系统"),
     _Command("settings", system.show_settings, "系统"),
+    _Command("audit", audit.audit, "管账号"),
+    _Command("contacts", audit.contacts, "查资料"),
 )
 for _row in COMMANDS:
     app.command(_row.name, cls=_row.kind, rich_help_panel=_row.panel)(_row.function)
 app.add_typer(models.models_app, name="models", rich_help_panel="管模型")
+app.add_typer(access.user_app, name="user", rich_help_panel="管账号")
+app.add_typer(access.key_app, name="key", rich_help_panel="管账号")
+app.add_typer(database.db_app, name="db", rich_help_panel="系统")
 
 
 def _show_version(asked: bool) -> None:

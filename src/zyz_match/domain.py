@@ -205,6 +205,15 @@ class LeadEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class ExternalId:
+    """What another system calls a record of ours, such as (espocrm, Account, 64f0c2)."""
+
+    system: str
+    object: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Filters:
     """What must hold before a firm may be counted among the top k; None and () mean "any"."""
 
@@ -322,6 +331,7 @@ class Receipt:
     after: tuple[float, str] | None  # last match of the page before
     existing: str  # hash of the firms that were in the town
     items: tuple[ReceiptItem, ...]
+    published_at: str | None = None  # ISO, UTC: when it was handed on
 
 
 @dataclass(frozen=True, slots=True)

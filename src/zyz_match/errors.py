@@ -6,6 +6,8 @@ ZyzError                     exit 1   anything below
 │   ├── ProfileError         exit 2   a town profile is wrong (unknown key, bad segment)
 │   └── NeedsConfirmation    exit 4   right as it stands, but somebody must say yes first
 ├── NotFoundError            exit 3   no such town, firm, batch; nearest names are offered
+│   └── CursorTooOld         exit 3   what followed this place is not kept any more
+├── SignInRefused            exit 1   a name and a password that do not open anything now
 └── StorageError             exit 5   the store or a disk failed (read-only, full, corrupted)
     └── ArtifactError        exit 5   a kept model cannot be used (damaged, foreign, other format)
 
@@ -45,15 +47,31 @@ class ProfileError(InputError):
 
 
 class NeedsConfirmation(InputError):
-    """Right as it stands, but somebody must confirm it first."""
+    """Right as it stands, but somebody must confirm it first; `rows` of a file, `refused` ones."""
 
     code = "needs_confirmation"
+
+    def __init__(self, message: str, *, rows: int = 0, refused: int = 0) -> None:
+        super().__init__(message)
+        self.rows, self.refused = rows, refused
 
 
 class NotFoundError(ZyzError):
     """No such town, firm or batch; `details` holds the nearest names."""
 
     code = "not_found"
+
+
+class CursorTooOld(NotFoundError):
+    """What followed a place in the changes is not kept any more."""
+
+    code = "cursor_too_old"
+
+
+class SignInRefused(ZyzError):
+    """A name and a password that open nothing: wrong, locked or disabled, and never which."""
+
+    code = "sign_in_refused"
 
 
 class StorageError(ZyzError):

@@ -1,30 +1,34 @@
-"""The desk for jobs: retraining in a process of its own, one at a time, beside the lists."""
+"""The desk for jobs: each in a process of its own, one of a kind at a time, beside the lists."""
 
 import contextlib
 import secrets
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from zyz_match.acting import Actor, Role, acting
 from zyz_match.errors import StorageError, ZyzError
 from zyz_match.models_desk import ModelDesk, feature_schema
 from zyz_match.progress import Progress, silent
+from zyz_match.settings import Settings
 from zyz_match.storage.jobs import Beat, Job, Jobs, JobState, Outcome
 from zyz_match.storage.serving import Change
+from zyz_match.storage.store import Store
 
 if TYPE_CHECKING:
     from zyz_match.matching.model import Model
     from zyz_match.matching.training import Retrained
 
-__all__ = ["Job", "JobDesk", "Pace"]
+__all__ = ["Job", "JobDesk", "Pace", "Task"]
 
 RETRAIN = "retrain"
 POLL_SECONDS = 0.3
 FINISH_TRIES = 30  # an import may keep the database for minutes
-_BUG = "训练程序出了未预料的问题（{}）；正在使用的模型不受影响。详细记录在数据目录的 logs 下。"
+_BUG = "程序出了未预料的问题（{}）；正在使用的模型不受影响。详细记录在数据目录的 logs 下。"
+Task = Callable[[Job, Progress], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +52,20 @@ class JobDesk(ModelDesk):
     """The jobs of one store: any process may ask for one, look after it, or do it."""
 
     pace = Pace()
-    _child: "subprocess.Popen[bytes] | None" = None  # the worker that this process started last
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        super().__init__(settings, store)
+        self._children: dict[str, subprocess.Popen[bytes]] = {}  # the last worker of each kind
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """What there is to be done, by kind."""
+        return {RETRAIN: self._retrain}
 
     def retrain_job(self, *, dry_run: bool = False, by: str = "") -> Job:
         """Ask for a retraining, done by a process of its own; the one that goes on, if any does."""
         job, new = self.store.jobs.enqueue(RETRAIN, {"dry_run": dry_run, "by": by})
-        if new:
-            self._start_worker()
-        else:
-            self.resume()
+        self._see_to(RETRAIN, new=new)
         return job
 
     def retrain(self, *, dry_run: bool = False, by: str = "", progress: Progress = silent) -> Job:
@@ -87,34 +96,43 @@ class JobDesk(ModelDesk):
         return self.store.jobs.cancel(job_id)
 
     def resume(self) -> None:
-        """See to a job whose worker was killed: start another one.
+        """See to jobs whose worker was killed: start another one."""
+        for kind in self.tasks:
+            self._see_to(kind, new=False)
+
+    def _see_to(self, kind: str, *, new: bool) -> None:
+        """Start a worker for a new job, or for one that nobody looks after.
 
         A worker of ours that still lives may be slow to start on a busy machine; a second one would
         only slow it further.
         """
-        if self._child is not None and self._child.poll() is None:
-            return
-        if self.store.jobs.adopt(RETRAIN, self.pace.lease):
-            self._start_worker()
+        if new or (not self._lives(kind) and self.store.jobs.adopt(kind, self.pace.lease)):
+            self._start_worker(kind)
 
-    def _start_worker(self) -> None:
-        self._child = self._spawn()
-        threading.Thread(target=self._child.wait, daemon=True).start()  # no zombie is left
+    def _lives(self, kind: str) -> bool:
+        """Whether the worker that this process started last is still there."""
+        child = self._children.get(kind)
+        return child is not None and child.poll() is None
+
+    def _start_worker(self, kind: str) -> None:
+        child = self._children[kind] = self._spawn("--kind", kind)
+        threading.Thread(target=child.wait, daemon=True).start()  # no zombie is left
 
     # the worker's side -----------------------------------------------------------------------
 
-    def work(self) -> Job | None:
+    def work(self, kind: str = RETRAIN) -> Job | None:
         """Do the job that waits, or that a dead worker left; None when there is none."""
         owner = secrets.token_hex(8)
-        job = self.store.jobs.claim(RETRAIN, owner, self.pace.lease)
+        job = self.store.jobs.claim(kind, owner, self.pace.lease)
         if job is None:
             return None
         with (
+            acting(_worker(job)),
             _leased(self.store.jobs, job, owner, self.pace) as step,
             contextlib.suppress(_LeaseLost),
         ):
             try:
-                outcome = self._retrain(job, step)
+                outcome = self.tasks[kind](job, step)
             except _Cancelled:
                 outcome = Outcome(JobState.CANCELLED)
             except ZyzError as error:
@@ -124,9 +142,14 @@ class JobDesk(ModelDesk):
                 self._finish(job, owner, failed)
                 raise
             self._finish(job, owner, outcome)
-            with contextlib.suppress(StorageError):  # another training will collect as well
-                self.collect()
+            with contextlib.suppress(StorageError):  # the next job of the kind clears up as well
+                self._clear_up(job)
         return self.store.jobs.get(job.id)
+
+    def _clear_up(self, job: Job) -> None:
+        """Remove what jobs of this kind leave behind."""
+        if job.kind == RETRAIN:
+            self.collect()
 
     def _finish(self, job: Job, owner: str, outcome: Outcome) -> None:
         for left in reversed(range(FINISH_TRIES)):
@@ -181,6 +204,11 @@ def _left(job: Job, found: "Retrained") -> Outcome:
         {"version": None, "promoted": False, "verdict": found.verdict, "card": dict(found.card)},
         change=change,
     )
+
+
+def _worker(job: Job) -> Actor:
+    """Who acts in a job: its worker, for whom it was asked."""
+    return Actor(str(job.params.get("by") or "worker"), Role.ADMIN, "worker", request_id=job.id)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from zyz_match.acting import actor
 from zyz_match.domain import (
     LATE,
     Event,
@@ -67,7 +68,9 @@ def confirm_rejects(
     if rows and refused / rows > REJECT_SHARE_TO_CONFIRM and not confirmed:
         raise NeedsConfirmation(
             f"“{name}”共 {rows} 行，其中 {refused} 行有问题，超过两成，"
-            f"未写入任何数据。请查看 {where}；确认其余行无误后加 --yes 再导入。"
+            f"未写入任何数据。请查看 {where}；确认其余行无误后加 --yes 再导入。",
+            rows=rows,
+            refused=refused,
         )
 
 
@@ -214,15 +217,20 @@ class LeadDesk:
     # receipts ------------------------------------------------------------------------------
 
     def receipt(self, list_id: str) -> Receipt:
-        """The receipt of a list that was shown; NotFoundError when there is none."""
+        """The receipt of a list that was shown, which is seen again; else NotFoundError."""
+        found = self._receipt(list_id)
+        self.store.audit.note("list.see", found.id, {"town": found.town_id, "again": 1})
+        return found
+
+    def _receipt(self, list_id: str) -> Receipt:
         found = self.store.receipt(list_id.strip())
-        if found is None:
+        if found is None or not actor().sees(found.town_id):
             raise NotFoundError(f"没有名单“{list_id}”。编号印在清单上，形如 L20250630120000ab3f1。")
         return found
 
     def reproduce(self, list_id: str) -> Reproduction:
         """Rank again from what a receipt kept, and compare firms, ranks and scores exactly."""
-        old = self.receipt(list_id)
+        old = self._receipt(list_id)
         if old.town is None or old.k is None:
             return Reproduction(None, ("这份名单由旧版本给出，当时没有留存画像等输入，无法重现。",))
         existing = self.store.existing(old.town_id)
@@ -251,7 +259,8 @@ class LeadDesk:
 
         index, rounds = self.index(progress=progress), self.store.lead_rounds()
         examples = gather(index, self.store.towns(), rounds, progress)
-        return watch(examples, self.store.shown(WATCHED_LISTS))
+        found = watch(examples, self.store.shown(WATCHED_LISTS))
+        return replace(found, exposure=tuple(e for e in found.exposure if actor().sees(e.town_id)))
 
 
 def _gone(old: Receipt, data: str, existing: str) -> tuple[str, ...]:

@@ -32,8 +32,10 @@ def storage_error(error: OSError, path: Path | None = None) -> StorageError:
     return StorageError(f"无法读写“{place}”：{cause}。" if place else f"写入失败：{cause}。")
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     """Put a whole file in place or leave what was there; missing folders are made.
+
+    `mode` is what the umask leaves of it.
 
     Raises InputError when `path` is a folder, StorageError when the disk refuses.
     """
@@ -45,15 +47,15 @@ def write_bytes(path: Path, content: bytes) -> None:
                 stream.write(content)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, content)
+        _replace(path, content, mode)
     except OSError as error:
         raise storage_error(error, path) from error
 
 
-def _replace(path: Path, content: bytes) -> None:
+def _replace(path: Path, content: bytes, mode: int) -> None:
     aside = path.with_name(f".zyz-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with aside.open("xb") as stream:
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())

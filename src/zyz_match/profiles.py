@@ -279,11 +279,12 @@ def _read(path: Path, limit: int) -> str:
         reason = getattr(error, "strerror", None) or str(error)
         raise FileError(f"无法读取“{path}”：{reason}。请核对路径和权限。") from error
     if size > limit:
-        raise FileError(f"“{path}”有 {size:,} 字节，专业镇档案最多 {limit:,} 字节。")
+        raise FileError(f"“{path}”有 {size:,} 字节，最多 {limit:,} 字节。")
     return _decode(data, path)
 
 
-def _parse_yaml(path: Path) -> Any:
+def parse_yaml(path: Path) -> Any:
+    """The value of a YAML file without aliases or repeated keys; FileError for anything else."""
     text = _read(path, MAX_YAML_BYTES)
     try:
         return yaml.load(text, _Loader)
@@ -334,7 +335,7 @@ def _from_folder(folder: Path) -> list[Town]:
 
 
 def _from_yaml(path: Path) -> Town:
-    return _town_of(path, None, lambda: _parse_yaml(path))
+    return _town_of(path, None, lambda: parse_yaml(path))
 
 
 def read_towns(path: Path) -> list[Town]:

@@ -1,6 +1,6 @@
 """The hall: one method is one thing the office does, each as gather -> compute -> keep."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -8,34 +8,29 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from zyz_match import profiles
+from zyz_match.access_desk import AccessDesk
+from zyz_match.acting import actor
 from zyz_match.batch_desk import BatchDesk
 from zyz_match.domain import Explanation, Filters, Firm, Shortlist, Similar, Town, TownFit
 from zyz_match.errors import FileError, InputError, NotFoundError
-from zyz_match.jobs_desk import JobDesk
+from zyz_match.imports_desk import ImportDesk, ImportReport
+from zyz_match.inbound_desk import InboundDesk
 from zyz_match.leads_desk import LeadDesk, confirm_rejects
+from zyz_match.ops_desk import OpsDesk
 from zyz_match.progress import Progress, silent
 from zyz_match.settings import Settings
 from zyz_match.shipped import data_folder
-from zyz_match.storage.imports import Batch, BatchResult, UndoResult
+from zyz_match.storage.imports import Batch, BatchResult
 from zyz_match.storage.shortlists import Asked
 from zyz_match.storage.store import Store, Versions
+from zyz_match.upsert_desk import UpsertDesk
 
 if TYPE_CHECKING:  # loaded where used: a list needs no reader, an import no mathematics
     from zyz_match.matching.backtest import BacktestReport
     from zyz_match.matching.index import Index
-    from zyz_match.storage.readers import FirmFile
 
 MAX_K = 10_000
 KEPT_TOWNS = 1_000  # whose firms are known; a request may name any town
-
-
-@dataclass(frozen=True, slots=True)
-class ImportReport:
-    """What one import found in the file and did to the store."""
-
-    file: "FirmFile"
-    batch: BatchResult | None  # None after a dry run
-    rejects_path: Path | None  # where the rejected rows were written, None when there are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +49,7 @@ class State(NamedTuple):
     model: str  # the version that should serve
 
 
-class Service(BatchDesk, JobDesk, LeadDesk):
+class Service(AccessDesk, BatchDesk, ImportDesk, InboundDesk, LeadDesk, OpsDesk, UpsertDesk):
     """Everything the doors can ask for; thread-safe, one per process."""
 
     _towns: tuple[str, list[Town]] = ("", [])  # all of them at a stamp
@@ -115,15 +110,24 @@ class Service(BatchDesk, JobDesk, LeadDesk):
         return self.store.at_hand
 
     def towns(self) -> list[Town]:
-        """All towns, by id; read anew only when one has changed."""
-        stamp = self.store.town_stamp()
+        """All towns that the actor may see, by id; read anew only when one has changed."""
+        stamp, sees = self.store.town_stamp(), actor().sees
         if self._towns[0] != stamp:
             self._towns = stamp, self.store.towns()
-        return list(self._towns[1])
+        return [t for t in self._towns[1] if sees(t.id)]
 
     def town(self, text: str) -> Town:
-        """The town with this id or this unambiguous part of a name; else NotFoundError."""
+        """The town with this id or this unambiguous part of a name; else NotFoundError.
+
+        A town that the actor may not see is as if it were not there.
+        """
         return profiles.resolve_town(text, self.towns())
+
+    @staticmethod
+    def _check_sight(town: Town) -> None:
+        """NotFoundError for a profile of a town that the actor does not see, stored or not."""
+        if not actor().sees(town.id):
+            raise NotFoundError(f"没有找到专业镇“{town.id}”。")
 
     def _existing_in(self, town_id: str) -> Collection[str]:
         """Ids of the firms that are in a town already, read anew when that may have changed."""
@@ -135,9 +139,14 @@ class Service(BatchDesk, JobDesk, LeadDesk):
             known[town_id] = self.store.existing(town_id)
         return known[town_id]
 
-    def put_town(self, town: Town) -> str:
-        """Create or replace a town: created | updated | unchanged; it ranks at once."""
-        return self.store.put_town(town)
+    def put_town(self, town: Town, accept: Callable[[Town | None], None] | None = None) -> str:
+        """Create or replace a town: created | updated | unchanged; it ranks at once.
+
+        `accept` sees the town as it is, None for a new one; what it raises keeps it so. Raises
+        NotFoundError for one that the actor does not see.
+        """
+        self._check_sight(town)
+        return self.store.put_town(town, accept)
 
     def import_towns(self, path: Path) -> dict[str, str]:
         """Create or replace the towns of a YAML or JSON-lines file; id -> what happened."""
@@ -177,10 +186,6 @@ class Service(BatchDesk, JobDesk, LeadDesk):
     def batches(self) -> list[Batch]:
         """All imports, newest first."""
         return self.store.batches()
-
-    def undo(self, batch_id: str) -> UndoResult:
-        """Take one import back; firms that a later import changed are kept."""
-        return self.store.undo(batch_id)
 
     def firm(self, text: str) -> Firm:
         """The one firm with this id, code or name; NotFoundError with the nearest otherwise."""
@@ -233,6 +238,7 @@ class Service(BatchDesk, JobDesk, LeadDesk):
 
         self._check_count(k)
         profile = self.town(town) if isinstance(town, str) else town
+        self._check_sight(profile)
         existing, (model, note) = self._existing_in(profile.id), self._serving_model()
         found = ranking.rank(
             self.index(progress=progress), profile, k=k, filters=filters or Filters(),
@@ -243,6 +249,7 @@ class Service(BatchDesk, JobDesk, LeadDesk):
         if not keep:
             return found
         asked = Asked(k, diversify, after, existing)
+        by = by or actor().name
         return replace(found, id=self.store.keep_shortlist(found, asked, by=by, via=via))
 
     def explain(self, town: str, firm: str) -> Explanation:

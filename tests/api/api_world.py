@@ -70,9 +70,9 @@ def write_firms(path: Path, rows: list[list[str]]) -> Path:
     return path
 
 
-def make_world(home: Path, rows: list[list[str]]) -> Settings:
-    """A home folder whose store holds these firms and the synthetic towns."""
-    settings = load_settings({"ZYZ_HOME": str(home)})
+def make_world(home: Path, rows: list[list[str]], url: str = "") -> Settings:
+    """A home folder whose store, SQLite unless a URL says, holds these firms and our towns."""
+    settings = load_settings({"ZYZ_HOME": str(home), "ZYZ_DATABASE_URL": url})
     with Service(settings, Store.open(settings.database_url)) as service:
         service.import_firms(write_firms(home / "合成企业.csv", rows))
         for town in TOWNS:

@@ -115,13 +115,13 @@ def test_pages_of_leads_together_are_all_leads(own: TestClient) -> None:
     assert found == every
     assert [e["date"] for e in every] == sorted((e["date"] for e in every), reverse=True)
     foreign = own.get("/v1/leads", params={"limit": 3, **cursor})
-    assert code_of(foreign, 400) == "invalid_cursor"
+    assert code_of(foreign, 422) == "invalid_cursor"
 
 
 @pytest.mark.parametrize("place", [("x", "1"), ("2024-01-01", "x"), ("2024-01-01", "1")])
 def test_a_cursor_that_was_made_up_is_refused(own: TestClient, place: tuple[str, str]) -> None:
     cursor = seal(["l1", *place, "0" * 16])
-    assert code_of(own.get("/v1/leads", params={"cursor": cursor}), 400) == "invalid_cursor"
+    assert code_of(own.get("/v1/leads", params={"cursor": cursor}), 422) == "invalid_cursor"
 
 
 def test_leads_of_an_unknown_town_are_not_found(own: TestClient) -> None:

@@ -149,7 +149,7 @@ def test_a_diversified_list_is_one_page(client: TestClient, get: Get) -> None:
     assert page["next_cursor"] is None
     cursor = get(MATCHES, MatchPage, limit=1)["next_cursor"]
     response = client.get(MATCHES, params={"diversify": "true", "cursor": cursor})
-    assert code_of(response, 400) == "invalid_cursor"
+    assert code_of(response, 422) == "invalid_cursor"
 
 
 # cursors -----------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ def test_a_cursor_that_is_not_ours_is_refused(
 ) -> None:
     cursor = get(MATCHES, MatchPage, limit=1)["next_cursor"]
     response = client.get(MATCHES, params={"cursor": spoil(cursor)})
-    assert code_of(response, 400) == "invalid_cursor"
+    assert code_of(response, 422) == "invalid_cursor"
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_cursor_of_another_query_is_refused(
 ) -> None:
     cursor = get(MATCHES, MatchPage, limit=1)["next_cursor"]
     response = client.get(path, params={**params, "cursor": cursor})
-    assert code_of(response, 400) == "invalid_cursor"
+    assert code_of(response, 422) == "invalid_cursor"
 
 
 def test_a_cursor_goes_on_with_another_limit_and_with_reasons(get: Get) -> None:

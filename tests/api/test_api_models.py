@@ -36,7 +36,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClie
     monkeypatch.setattr(Service, "_ask_child", lambda self, version: self.check(version))
     monkeypatch.setattr(
         Service, "_start_worker",
-        lambda self: threading.Thread(target=self.work, daemon=True).start(),
+        lambda self, kind: threading.Thread(target=self.work, args=(kind,), daemon=True).start(),
     )  # fmt: skip
     with client_of(make_world(tmp_path, firm_rows(20))) as client:
         yield client
@@ -118,7 +118,7 @@ def test_unknown_and_damaged_versions_are_refused(client: TestClient, tmp_path: 
 def test_jobs_are_cancelled_once(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(Service, "_start_worker", lambda self: None)
+    monkeypatch.setattr(Service, "_start_worker", lambda self, kind: None)
     job = client.post("/v1/models:retrain").json()
     assert client.post("/v1/models:retrain").json()["id"] == job["id"]
     for _ in range(2):

@@ -141,4 +141,4 @@ def test_an_id_with_a_blank_is_refused(client: TestClient) -> None:
 def test_a_cursor_of_matches_is_no_cursor_of_towns(client: TestClient, get: Get) -> None:
     cursor = get("/v1/towns/syn-casting/matches", MatchPage, limit=1)["next_cursor"]
     response = client.get("/v1/towns", params={"cursor": cursor})
-    assert code_of(response, 400) == "invalid_cursor"
+    assert code_of(response, 422) == "invalid_cursor"

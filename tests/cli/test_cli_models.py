@@ -23,10 +23,10 @@ def training(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Service, "_start_worker", _work_in_a_thread)
 
 
-def _work_in_a_thread(service: Service) -> None:
+def _work_in_a_thread(service: Service, kind: str) -> None:
     def work() -> None:
         with Service.open(service.settings) as own:
-            own.work()
+            own.work(kind)
 
     threading.Thread(target=work, daemon=True).start()
 

@@ -30,7 +30,7 @@ STEPS = ((os, "fsync"), (joblib, "dump"), (shutil, "rmtree"), (Path, "mkdir"), (
 def open_service(settings: Settings) -> Service:
     """A service that trains at once, loads models itself and takes over without waiting."""
     JobDesk.pace = Pace(heartbeat=3600.0, lease=-1.0, tick=0.01)
-    JobDesk._start_worker = lambda self: None  # type: ignore[method-assign]
+    JobDesk._start_worker = lambda self, kind: None  # type: ignore[method-assign]
     JobDesk._canary = lambda self, version, _m: self._load_anew(version)  # type: ignore
     JobDesk._fit = lambda self, step: Retrained(  # type: ignore[method-assign]
         Model(dict(PRIOR), ""), True, VERDICT, {"format": 1}

@@ -78,6 +78,8 @@ def _of_store(out: Path | None, k: int, filters: Filters, diversify: bool, as_js
             lists.append(service.rank(
                 town.id, k=k, filters=filters, diversify=diversify, by=user(), progress=meter
             ))  # fmt: skip
+        if out is not None:
+            service.note_exports([found.id for found in lists], out.suffix.lstrip("."))
     if out is not None:
         _write_lists(lists, out)
     if as_json:
@@ -136,6 +138,7 @@ def _of_parquet(options: Options, source: Path, out: Path, k: int, as_json: bool
             note("已中断。再次运行同一命令，会从中断处继续。", "yellow")
             raise
         meter("写出名单", 0, 1)
+        service.note_exports([""], out.suffix.lstrip("."))
         write_rows(answer.rows, out, component_names())
         answer.work.forget()
     written(out, f" {len(answer.towns)} 个专业镇的名单（{answer.rows.num_rows:,} 行）")

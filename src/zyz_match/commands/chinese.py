@@ -16,8 +16,8 @@ _TITLES = {
     "ERRORS_PANEL_TITLE": "错误",
 }
 _EXPECTED = (  # what pydantic says about a value, and what we say
-    (re.compile("valid integer|integer"), "应为整数"),
-    (re.compile("valid number|finite"), "应为数字"),
+    (re.compile(r"valid int|integer"), "应为整数"),
+    (re.compile("valid number|valid float|finite"), "应为数字"),
     (re.compile("path|file"), "应为文件路径"),
 )
 

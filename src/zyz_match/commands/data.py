@@ -14,7 +14,7 @@ from zyz_match.console import Column, figures, note, say, show_pairs, show_table
 from zyz_match.errors import InputError
 
 if TYPE_CHECKING:
-    from zyz_match.service import ImportReport
+    from zyz_match.imports_desk import ImportReport
 
 _MEANINGS = {
     "firm_id": "企业编号", "name": "企业名称", "uscc": "统一社会信用代码", "stock_code": "证券代码",

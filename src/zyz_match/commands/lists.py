@@ -169,6 +169,9 @@ def rank(
         found = service.rank(
             town, k=k, filters=filters, diversify=diversify, by=user(), progress=meter
         )
+        for kind, given in (("csv", csv), ("xlsx", xlsx)):
+            if given is not None:
+                service.note_exports([found.id], kind)
     _hand_out(found, as_json, csv, xlsx)
 
 
@@ -270,6 +273,7 @@ def run(
         for done, town in enumerate(towns):
             meter("匹配专业镇", done, len(towns))
             lists.append(service.rank(town.id, k=k, by=user(), progress=meter))
+        service.note_exports([found.id for found in lists], "xlsx")
         paths = _write_all(lists, folder, meter)
     if not lists:
         raise InputError(f"企业库里没有专业镇。请先运行 {program()} init。")

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Mapping
+from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,7 +23,16 @@ _STATES = {
     "queued": "排队中", "running": "进行中", "done": "已完成", "failed": "失败",
     "cancelled": "已取消",
 }  # fmt: skip
-_NICE = 10  # a training gives way to the lists
+_NICE = 10  # a job gives way to the lists
+
+
+class JobKind(StrEnum):
+    """What a worker does."""
+
+    RETRAIN = "retrain"
+    IMPORT = "import"
+
+
 Version = Annotated[
     str, typer.Argument(metavar="版本", help="版本号，或其中无歧义的一段（如末五位）。")
 ]
@@ -141,8 +152,11 @@ def worker(
     index: Annotated[
         bool, typer.Option("--index", help="不做任务，只把企业索引计算完整。")
     ] = False,
+    kind: Annotated[
+        JobKind, typer.Option("--kind", metavar="种类", help="做哪种任务：retrain 或 import。")
+    ] = JobKind.RETRAIN,
 ) -> None:
-    """做完一个等着的训练任务就结束；平时由系统自动启动，不需要手动运行。"""
+    """做完等着的任务就结束；平时由系统自动启动，不需要手动运行。"""
     from zyz_match.service import Service
     from zyz_match.settings import load_settings
 
@@ -154,10 +168,10 @@ def worker(
         if index:
             service.index(whole=True)
             return
-        job = service.work()
-    if job is None:
-        note("没有等着的训练任务。", "yellow")
-    else:
+        done: list[Job] = list(iter(partial(service.work, kind.value), None))
+    if not done:
+        note("没有等着的任务。", "yellow")
+    for job in done:
         say(f"任务 {job.id}：{_state(job)}。{_said(job)}")
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import typer
 
+from zyz_match.commands.access import show_issued
 from zyz_match.commands.lists import Json
 from zyz_match.commands.model_text import card_lines
 from zyz_match.commands.office import emit_json, existing_file, written
@@ -94,32 +96,56 @@ def serve(
     port: Annotated[
         int | None, typer.Option(metavar="端口", help="监听端口，默认取 ZYZ_PORT。")
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="个数", help="进程数，默认取 ZYZ_WORKERS。")
+    ] = None,
 ) -> None:
-    """在本机启动接口服务，按 Ctrl+C 停止。"""
+    """启动接口服务，按 Ctrl+C 停止；监听本机以外的地址须启用身份认证。"""
     if port is not None and not 0 < port < 65536:
         raise InputError(f"--port 应为 1-65535 的整数，现为 {port}。")
+    if workers is not None and not 0 < workers <= 64:
+        raise InputError(f"--workers 应为 1-64 的整数，现为 {workers}。")
     found = load_settings()
-    settings = replace(found, host=host or found.host, port=port or found.port)
+    settings = replace(
+        found, host=host or found.host, port=port or found.port, workers=workers or found.workers
+    )
+    identity = _identity(settings)
     with Meter("启动"):
-        import uvicorn
-
-        from api.main import check_bind, create_app
+        from api import serving
+        from api.main import check_bind
         from zyz_match.service import Service
 
-        check_bind(settings.host)
+        check_bind(settings.host, identity=identity)
         listening = _listen(settings)
         with contextlib.ExitStack() as stack:
             stack.callback(listening.close)
             Service.open(settings).close()  # a broken store is told before the server starts
             stack.pop_all()
-    config = uvicorn.Config(
-        create_app(settings), loop="auto", log_level="info", access_log=False, server_header=False
-    )
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     say(f"接口地址：http://{shown}:{settings.port}　说明文档：http://{shown}:{settings.port}/docs")
     with listening, contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
+        serving.run(settings, listening)
     note("已停止。")
+
+
+def _identity(settings: Settings) -> bool:
+    """Whether callers of an address beyond this machine must say who they are.
+
+    On a terminal the first start makes the first accounts; where the output may be kept in a log,
+    their passwords must not go, and nothing is made.
+    """
+    with Meter("启动"):
+        from api.middleware import is_loopback
+        from zyz_match.service import Service
+
+        if is_loopback(settings.host):
+            return False
+        with Service.open(settings) as service:
+            if service.identity_on() or not sys.stdout.isatty():
+                return service.identity_on()
+            issued = service.add_first_accounts()
+    show_issued(issued)
+    return True
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -136,11 +162,9 @@ def _listen(settings: Settings) -> socket.socket:
 def show_settings(as_json: Json = False) -> None:
     """显示各项设置、现值和含义（用环境变量设置）。"""
     found = load_settings()
-    values = {
-        "ZYZ_HOME": str(found.home),
+    values = found.environment | {
         "ZYZ_DATABASE_URL": without_password(found.database_url),
-        "ZYZ_HOST": found.host,
-        "ZYZ_PORT": str(found.port),
+        "ZYZ_OIDC_CLIENT_SECRET": "***" if found.oidc_client_secret else "",
     }
     rows = [
         (s.name, values.get(s.name, ""), "环境变量" if os.environ.get(s.name) else "默认", s.help)

@@ -1,12 +1,14 @@
 """The audit: who saw, changed, exported and promoted what; rows are only added, each chained.
 
 A row's hash covers its number, all that it says and the hash of the row before (SHA-256 over
-canonical JSON), so that a row changed, removed or put between breaks the chain.
+canonical JSON), so that a row changed, removed or put between breaks the chain. Rows cut off at
+the end leave a whole chain behind: what tells of them is an anchor kept elsewhere.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +20,50 @@ from zyz_match.storage.tables import audit as table
 
 FIRST = "0" * 64
 SAID = ("at", "actor", "role", "via", "request_id", "action", "object", "detail")
+BATCH = 5_000
+_LOCK = 0x7A797B  # advisory lock of PostgreSQL: one adds to the chain at a time, to its commit
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """One row as it is shown."""
+
+    id: int
+    at: str  # ISO, UTC
+    actor: str
+    role: str
+    via: str
+    request_id: str
+    action: str
+    object: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The last row at some moment."""
+
+    id: int = 0
+    hash: str = FIRST
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check of the chain found."""
+
+    rows: int
+    last: Anchor
+    fault: str  # Chinese, "" when the chain is whole
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows to show; "" is any."""
+
+    since: str = ""  # ISO, UTC
+    action: str = ""
+    actor: str = ""
+    object: str = ""
 
 
 def hash_of(before: str, number: int, said: Mapping[str, str]) -> str:
@@ -31,7 +77,8 @@ def note(
 ) -> None:
     """Write down within a transaction what its actor does; when this fails, so does the change.
 
-    `detail` holds no personal data. The transaction must be one of `Database.write`.
+    `detail` holds no personal data. The transaction must be one of `Database`. Others who add to
+    the chain wait until it ends: note last, when it may take long.
     """
     who = actor()
     said = {
@@ -39,10 +86,70 @@ def note(
         "request_id": who.request_id, "action": action, "object": thing,
         "detail": json.dumps(detail or {}, ensure_ascii=False, allow_nan=False, sort_keys=True),
     }  # fmt: skip
-    last = connection.execute(
-        sa.select(table.c.id, table.c.hash).order_by(table.c.id.desc()).limit(1)
-    ).first()
-    number, before = (last.id + 1, last.hash) if last else (1, FIRST)
-    connection.execute(
-        sa.insert(table).values(id=number, hash=hash_of(before, number, said), **said)
-    )
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+    last = last_of(connection)
+    number = last.id + 1
+    digest = hash_of(last.hash, number, said)
+    connection.execute(sa.insert(table).values(id=number, hash=digest, **said))
+
+
+def last_of(connection: Connection) -> Anchor:
+    """The last row; `Anchor()` when there is none."""
+    query = sa.select(table.c.id, table.c.hash).order_by(table.c.id.desc()).limit(1)
+    found = connection.execute(query).first()
+    return Anchor(found.id, found.hash) if found else Anchor()
+
+
+def find(connection: Connection, wanted: Wanted, before: int | None, limit: int) -> list[Noted]:
+    """Rows, newest first; `before` is the number of the last one of the page before."""
+    query = sa.select(table).order_by(table.c.id.desc()).limit(limit)
+    if wanted.since:
+        query = query.where(table.c.at >= wanted.since)
+    for name in ("action", "actor", "object"):
+        if text := getattr(wanted, name):
+            query = query.where(table.c[name] == text)
+    if before is not None:
+        query = query.where(table.c.id < before)
+    return [_noted(r) for r in connection.execute(query).mappings()]
+
+
+def _noted(row: sa.RowMapping) -> Noted:
+    said = {n: row[n] for n in SAID if n != "detail"}
+    return Noted(row["id"], **said, detail=json.loads(row["detail"]))
+
+
+def count(connection: Connection) -> int:
+    """How many rows there are."""
+    return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
+
+
+def verify(connection: Connection, anchor: Anchor | None = None) -> Verdict:
+    """Reckon the whole chain anew, a batch at a time, and compare it with an anchor kept earlier.
+
+    It stops at the first fault.
+    """
+    last, seen = Anchor(), 0
+    while part := _next(connection, last.id if seen else None):
+        for row in part:
+            expected, seen = last.id + 1, seen + 1
+            if row["id"] != expected:
+                return Verdict(
+                    seen, last, f"应为第 {expected} 条处是第 {row['id']} 条：有缺或有多。"
+                )
+            if row["hash"] != hash_of(last.hash, expected, {n: row[n] for n in SAID}):
+                return Verdict(seen, last, f"第 {expected} 条或它之前的一条被改动过、插入或替换。")
+            last = Anchor(expected, row["hash"])
+            if anchor is not None and last.id == anchor.id and last != anchor:
+                return Verdict(seen, last, f"第 {anchor.id} 条与封存的不同，审计链被整段重写过。")
+    if anchor is not None and last.id < anchor.id:
+        cut = f"末尾缺少 {anchor.id - last.id} 条：封存时已有 {anchor.id} 条，现只有 {last.id} 条。"
+        return Verdict(seen, last, cut)
+    return Verdict(seen, last, "")
+
+
+def _next(connection: Connection, after: int | None) -> Collection[sa.RowMapping]:
+    query = sa.select(table).order_by(table.c.id).limit(BATCH)
+    if after is not None:
+        query = query.where(table.c.id > after)
+    return connection.execute(query).mappings().all()

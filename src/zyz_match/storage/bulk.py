@@ -7,12 +7,15 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from zyz_match.storage import guard
+
 _Rows = Iterable[Mapping[str, Any]]
 
 
 def insert(connection: Connection, table: sa.Table, rows: _Rows) -> None:
     """Insert rows that give every column of the table."""
-    _fill(connection, table.name, [c.name for c in table.columns], rows)
+    names = [c.name for c in table.columns]
+    fill(connection, table.name, names, _tuples(names, rows))
 
 
 def update(connection: Connection, table: sa.Table, rows: _Rows) -> None:
@@ -30,7 +33,7 @@ def update(connection: Connection, table: sa.Table, rows: _Rows) -> None:
     connection.exec_driver_sql(
         f'CREATE TEMPORARY TABLE IF NOT EXISTS "{aside}" (LIKE "{table.name}") ON COMMIT DROP'
     )
-    _fill(connection, aside, names, rows)
+    fill(connection, aside, names, _tuples(names, rows))
     changes = ", ".join(f'"{n}" = a."{n}"' for n in others)
     where = " AND ".join(f't."{n}" = a."{n}"' for n in key)
     connection.exec_driver_sql(
@@ -39,15 +42,19 @@ def update(connection: Connection, table: sa.Table, rows: _Rows) -> None:
     connection.exec_driver_sql(f'TRUNCATE "{aside}"')
 
 
-def _fill(connection: Connection, table: str, names: Sequence[str], rows: _Rows) -> None:
+def fill(
+    connection: Connection, table: str, names: Sequence[str], tuples: list[tuple[Any, ...]]
+) -> None:
+    """Insert rows that give these columns of a table, in this order."""
     columns = ", ".join(f'"{n}"' for n in names)
-    tuples = _tuples(names, rows)
     if connection.dialect.name == "sqlite":
         marks = ", ".join("?" * len(names))
         _run_many(connection, f'INSERT INTO "{table}" ({columns}) VALUES ({marks})', tuples)
     elif tuples:
         driver: Any = connection.connection.driver_connection
-        _copy(driver, f'COPY "{table}" ({columns}) FROM STDIN', tuples)
+        statement = f'COPY "{table}" ({columns}) FROM STDIN'
+        _copy(driver, statement, tuples)
+        guard.told(connection, statement, len(tuples))
 
 
 def _run_many(connection: Connection, statement: str, tuples: list[tuple[Any, ...]]) -> None:

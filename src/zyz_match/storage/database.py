@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 
 from zyz_match.errors import InputError, StorageError
-from zyz_match.storage import faults
+from zyz_match.storage import audit, faults, guard
 from zyz_match.storage.migrations import FOLDER, HEAD, VERSION_TABLE
 from zyz_match.storage.tables import metadata
 
@@ -34,6 +34,7 @@ class Database:
         self._glancers = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._glancing = threading.Lock()
         self._glancer: Connection | None = None
+        self.upgraded_from: str | None = None  # revision of the tables before this program came
 
     @classmethod
     def open(cls, text: str) -> Self:
@@ -93,25 +94,33 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """All or nothing, one writer at a time."""
-        with faults.translated(self.url), self._writers.begin() as connection:
+        """All or nothing, one writer at a time; no change without its audit row."""
+        begin = self._writers.begin
+        with faults.translated(self.url), begin() as connection, guard.watched(connection):
             yield connection
 
     @contextmanager
     def write_rows(self) -> Iterator[Connection]:
-        """All or nothing for a few rows: on PostgreSQL it waits for these rows, not for imports."""
-        with faults.translated(self.url), self._rows.begin() as connection:
+        """All or nothing for a few rows: on PostgreSQL it waits for these rows, not for imports.
+
+        Here, too, nothing changes without its audit row.
+        """
+        begin = self._rows.begin
+        with faults.translated(self.url), begin() as connection, guard.watched(connection):
             yield connection
 
     def _migrate(self) -> None:
         with _retried(self._readers.begin) as connection:
-            if _version(connection) == HEAD:
-                return
+            self.upgraded_from = _version(connection)
+        if self.upgraded_from == HEAD:
+            return
         with _retried(self._writers.begin) as connection:
             version = _version(connection)
             if version != HEAD:
                 _refuse_foreign(connection, version)
                 _upgrade(connection)
+                if version is not None:
+                    audit.note(connection, "db.upgrade", HEAD, {"from": version})
 
 
 def parse_url(text: str) -> URL:
@@ -136,7 +145,9 @@ def parse_url(text: str) -> URL:
 
 
 def _engine(url: URL) -> Engine:
-    return _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
+    engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
+    guard.install(engine)
+    return engine
 
 
 def _snapshot(url: URL) -> dict[str, str]:

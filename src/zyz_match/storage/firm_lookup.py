@@ -16,7 +16,7 @@ from zyz_match.storage.values import BadValue
 from zyz_match.storage.words import parse_stock_code, parse_uscc
 from zyz_match.text import name_key, same_name
 
-_HINTED = 20  # so many unknown names get the nearest ones beside them; each costs a query
+_HINTED = 20  # so many unknown names get the nearest ones beside them
 _SHOWN = 3
 
 
@@ -28,8 +28,13 @@ class _Known(NamedTuple):
 _Column = sa.Column[str]
 
 
-def find_all(connection: Connection, texts: Iterable[str]) -> dict[str, str | BadValue]:
-    """The firm_id of every text; a BadValue with the nearest names for one that has none."""
+def find_all(
+    connection: Connection, texts: Iterable[str], *, hints: int = _HINTED
+) -> dict[str, str | BadValue]:
+    """The firm_id of every text; a BadValue for one that has none.
+
+    For the first of those it names the nearest names, each of which costs a look at every firm.
+    """
     found: dict[str, str | BadValue] = {}
     left = dict.fromkeys(t for t in texts if t)
     readings: tuple[tuple[_Column, Callable[[str], str]], ...] = (
@@ -47,7 +52,7 @@ def find_all(connection: Connection, texts: Iterable[str]) -> dict[str, str | Ba
                 del left[text]
     _by_former_name(connection, left, found)
     for at, text in enumerate(left):
-        found[text] = _unknown(connection, text, hinted=at < _HINTED)
+        found[text] = _unknown(connection, text, hinted=at < hints)
     return found
 
 

@@ -10,13 +10,14 @@ from sqlalchemy.engine import Connection, RowMapping
 
 from zyz_match.domain import Col
 from zyz_match.errors import InputError, NotFoundError
-from zyz_match.storage import bulk, identity, people, rows, stamps
+from zyz_match.storage import bulk, identity, outbox, people, rows, stamps
 from zyz_match.storage.identity import CHUNK, Known, chunks
 from zyz_match.storage.merging import merge
 from zyz_match.storage.rows import Record
 from zyz_match.storage.tables import batch, firm, firm_before
 
 Tick = Callable[[int, int], None]
+UPSERT = "upsert:"  # the file hash of a batch that no file brought begins with it
 FIRMS = "firms"  # the kind of a batch; the others are those of `row_files.Kind`
 _FIRM_COLUMNS = [firm.c[c] for c in rows.COLUMNS]
 
@@ -86,7 +87,18 @@ def import_firms(
     note_counts(connection, batch_id, done)
     if done["created"] or done["updated"]:
         stamps.renew_firms(connection, "firms", batch_id)
-    return BatchResult(str(batch_id), done["created"], done["updated"], done["unchanged"])
+    result = BatchResult(str(batch_id), done["created"], done["updated"], done["unchanged"])
+    tell(connection, result, FIRMS, len(frame))
+    return result
+
+
+def tell(connection: Connection, done: BatchResult, kind: str, count: int) -> None:
+    """Tell that a file of so many rows is in the store."""
+    data = {
+        "batch_id": done.batch_id, "kind": kind, "rows": count, "created": done.created,
+        "updated": done.updated, "unchanged": done.unchanged,
+    }  # fmt: skip
+    outbox.add(connection, "import.finished", f"import:{done.batch_id}", None, data)
 
 
 def in_force(connection: Connection, file_hash: str, kind: str) -> BatchResult | None:
@@ -281,10 +293,20 @@ def _kept(connection: Connection, number: int) -> int:
 def batches(connection: Connection) -> list[Batch]:
     """All imports, newest first."""
     found = connection.execute(sa.select(batch).order_by(batch.c.id.desc())).mappings()
-    return [_as_batch(b) for b in found]
+    return [as_batch(b) for b in found]
 
 
-def _as_batch(row: RowMapping) -> Batch:
+def page(connection: Connection, before: int | None, limit: int) -> list[Batch]:
+    """Imports of files, newest first; `before` is the number of the last of the page before."""
+    query = sa.select(batch).where(batch.c.file_hash.not_like(f"{UPSERT}%"))
+    if before is not None:
+        query = query.where(batch.c.id < before)
+    found = connection.execute(query.order_by(batch.c.id.desc()).limit(limit)).mappings()
+    return [as_batch(b) for b in found]
+
+
+def as_batch(row: RowMapping) -> Batch:
+    """The batch of a row."""
     undone = row["undone_at"]
     return Batch(
         str(row["id"]), row["file_name"], row["file_hash"], row["rows"], row["created"],

@@ -1,4 +1,4 @@
-"""Jobs: what a worker does beside the lists, one of a kind at a time.
+"""Jobs: what a worker does beside the lists, one of a kind at a time; others of it may wait.
 
 A worker holds a job by a lease that it renews with its heartbeat. Once the heartbeat is older than
 the lease the job is anybody's; whatever the worker before writes after that is refused.
@@ -17,14 +17,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from zyz_match.errors import NotFoundError
-from zyz_match.storage import rows, serving
+from zyz_match.storage import audit, rows, serving
 from zyz_match.storage.database import Database
 from zyz_match.storage.tables import job as table
 
 MAX_ATTEMPTS = 3  # a job that killed its worker so often is not tried again
 _KILLED = (
-    f"训练进程连续 {MAX_ATTEMPTS} 次中途被终止（可能内存不足或被人结束），已停止重试；"
-    "正在使用的模型不受影响。请检查内存后重新发起。"
+    f"执行进程连续 {MAX_ATTEMPTS} 次中途被终止（可能内存不足或被人结束），已停止重试，"
+    "原有数据和正在使用的模型不受影响。请检查内存后重新发起。"
 )
 
 
@@ -88,27 +88,31 @@ class Jobs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def enqueue(self, kind: str, params: Mapping[str, Any]) -> tuple[Job, bool]:
-        """The job that waits or runs of this kind, and whether it is new."""
+    def enqueue(self, kind: str, params: Mapping[str, Any], slot: str = "") -> tuple[Job, bool]:
+        """The job that waits or runs in this slot (the kind itself), and whether it is new."""
         with self._database.write_rows() as connection:
             while True:
-                added = _insert(connection, kind, params)
-                query = sa.select(table).where(table.c.slot == kind)
+                added = _insert(connection, kind, params, slot or kind)
+                query = sa.select(table).where(table.c.slot == (slot or kind))
                 if (found := connection.execute(query).mappings().first()) is not None:
+                    if found["id"] == added:
+                        audit.note(connection, f"{kind}.ask", added)
                     return _job(found), found["id"] == added  # else it ended just now: once more
 
     def claim(self, kind: str, owner: str, lease: float) -> Job | None:
         """Take the job that waits, or whose worker fell silent; None when there is none to do."""
         with self._database.write_rows() as connection:
-            found = _free(connection, kind, lease)
-            return None if found is None else _take(connection, found, owner)
+            while (found := _free(connection, kind, lease)) is not None:
+                if (job := _take(connection, found, owner)) is not None:
+                    return job  # else it was ended: the next one
+            return None
 
     def adopt(self, kind: str, lease: float) -> bool:
         """Put a job that nobody looks after back in the queue; True for who shall see to it.
 
         A job that waits counts as looked after for one lease: its worker is starting up.
         """
-        query = sa.select(table.c.id).where(table.c.slot == kind, _silent_for(lease))
+        query = sa.select(table.c.id).where(_open(kind), _silent_for(lease))
         with self._database.read() as connection:
             if connection.execute(query).first() is None:
                 return False
@@ -142,11 +146,13 @@ class Jobs:
     def cancel(self, job_id: str) -> Job:
         """Ask for the end of a job: at once when it waits, at its next step when it runs."""
         with self._database.write_rows() as connection:
-            connection.execute(
+            asked = connection.execute(
                 sa.update(table)
                 .where(table.c.id == job_id, table.c.slot.is_not(None))
                 .values(cancel_requested=1)
             )
+            if asked.rowcount:
+                audit.note(connection, "job.cancel", job_id)
             waiting = sa.and_(table.c.id == job_id, table.c.state == JobState.QUEUED)
             _end(connection, waiting, Outcome(JobState.CANCELLED))
             return _get(connection, job_id)
@@ -156,6 +162,12 @@ class Jobs:
         with self._database.read() as connection:
             return _get(connection, rows.clean(job_id, "任务编号"))
 
+    def unfinished(self, kind: str) -> list[Job]:
+        """The jobs of a kind that wait or run."""
+        query = sa.select(table).where(_open(kind)).order_by(table.c.created_at)
+        with self._database.read() as connection:
+            return [_job(r) for r in connection.execute(query).mappings()]
+
     def recent(self, limit: int = 50) -> list[Job]:
         """The newest jobs first."""
         newest = sa.select(table).order_by(table.c.created_at.desc(), table.c.id.desc())
@@ -163,13 +175,13 @@ class Jobs:
             return [_job(r) for r in connection.execute(newest.limit(limit)).mappings()]
 
 
-def _insert(connection: Connection, kind: str, params: Mapping[str, Any]) -> str:
-    """Add a job, under the id returned, unless one of its kind has not ended yet."""
+def _insert(connection: Connection, kind: str, params: Mapping[str, Any], slot: str) -> str:
+    """Add a job, under the id returned, unless one in its slot has not ended yet."""
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     now = rows.utc_now()
     values: dict[str, str] = {
         "id": f"J{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(3)[:5]}", "kind": kind,
-        "state": JobState.QUEUED, "slot": kind, "params": json.dumps(params, allow_nan=False),
+        "state": JobState.QUEUED, "slot": slot, "params": json.dumps(params, allow_nan=False),
         "created_at": now, "heartbeat_at": now,
     }  # fmt: skip
     added = insert(table).values(values).on_conflict_do_nothing(index_elements=["slot"])
@@ -187,10 +199,19 @@ def _silent_for(lease: float) -> sa.ColumnElement[bool]:
     return table.c.heartbeat_at < since.isoformat(timespec="milliseconds")
 
 
+def _open(kind: str) -> sa.ColumnElement[bool]:
+    """Not ended."""
+    return sa.and_(table.c.kind == kind, table.c.slot.is_not(None))
+
+
 def _free(connection: Connection, kind: str, lease: float) -> sa.RowMapping | None:
-    free = sa.or_(table.c.state == JobState.QUEUED, _silent_for(lease))
-    query = sa.select(table).where(table.c.slot == kind, free)
-    return connection.execute(_lock(query)).mappings().first()
+    """The oldest job that may be taken, unless a worker is at another one of its kind."""
+    query = sa.select(table, _silent_for(lease).label("silent")).where(_open(kind))
+    query = query.order_by(table.c.created_at, table.c.id).with_for_update()
+    every = connection.execute(query).mappings().all()
+    if any(j["state"] == JobState.RUNNING and not j["silent"] for j in every):
+        return None
+    return every[0] if every else None
 
 
 def _take(connection: Connection, found: sa.RowMapping, owner: str) -> Job | None:

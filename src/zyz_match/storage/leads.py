@@ -5,16 +5,17 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
+from zyz_match.acting import actor
 from zyz_match.domain import FORWARD_STAGES, LeadEntry, Stage
 from zyz_match.errors import InputError, NotFoundError
 from zyz_match.stages import begins_round, order_of
-from zyz_match.storage import rows, stamps
+from zyz_match.storage import outbox, rows, stamps
 from zyz_match.storage.identity import chunks
 from zyz_match.storage.lead_order import Step, contradictions, fault, in_order
 from zyz_match.storage.tables import firm, shortlist, shortlist_item, town
@@ -56,7 +57,9 @@ def record(connection: Connection, entry: LeadEntry) -> tuple[str, LeadEntry]:
     (values,) = to_rows([checked], by_hand=1)
     number = connection.execute(sa.insert(table).values(values).returning(table.c.id)).scalar_one()
     stamps.renew(connection, stamps.LEADS)
-    return "created", replace(checked, id=int(number), recorded_at=values["recorded_at"])
+    kept = replace(checked, id=int(number), recorded_at=values["recorded_at"])
+    outbox.add_all(connection, [_news(kept, "added")])
+    return "created", kept
 
 
 def _checked(entry: LeadEntry) -> LeadEntry:
@@ -70,11 +73,11 @@ def _checked(entry: LeadEntry) -> LeadEntry:
 
 def _same(connection: Connection, entry: LeadEntry) -> LeadEntry | None:
     """The entry that already says this; InputError when it was corrected since."""
-    query = _entries().where(table.c.key == key_of(entry))
+    query = selected().where(table.c.key == key_of(entry))
     found = connection.execute(query).mappings().first()
     if found is None:
         return None
-    known = _as_entry(found)
+    known = as_entry(found)
     if not known.effective:
         by = sa.select(table.c.id).where(table.c.corrects == known.id)
         newer = connection.execute(by).scalar_one()
@@ -89,12 +92,9 @@ def _target(connection: Connection, number: int | None) -> LeadEntry | None:
     """The entry to correct; InputError when another entry corrects it already."""
     if number is None:
         return None
-    found = None
-    if 0 < number < 2**31:
-        found = connection.execute(_entries().where(table.c.id == number)).mappings().first()
-    if found is None:
+    target = get(connection, number)
+    if target is None or not actor().sees(target.town_id):
         raise NotFoundError(f"没有第 {number} 条跟进记录。请用 zyz-match leads 查看编号。")
-    target = _as_entry(found)
     if not target.effective:
         raise InputError(f"第 {number} 条已被更正过，请更正更正它的那一条（见 zyz-match leads）。")
     return target
@@ -216,14 +216,56 @@ def to_rows(entries: Iterable[LeadEntry], *, by_hand: int) -> list[dict[str, Any
     ]  # fmt: skip
 
 
+# told --------------------------------------------------------------------------------------
+
+
+def tell(connection: Connection, keys: Iterable[str], change: Literal["added", "removed"]) -> None:
+    """Tell what became of entries, in the order of their steps."""
+    found: list[LeadEntry] = []
+    for part in chunks(keys):
+        query = selected().where(table.c.key.in_(part))
+        found += map(as_entry, connection.execute(query).mappings())
+    found.sort(key=lambda e: (e.date, order_of(e.stage), e.id))
+    outbox.add_all(connection, (_news(e, change) for e in found))
+
+
+def _news(entry: LeadEntry, change: Literal["added", "removed"]) -> outbox.News:
+    data = {
+        "change": change, "lead_id": entry.id, "town_id": entry.town_id, "firm_id": entry.firm_id,
+        "stage": entry.stage.value, "date": entry.date.isoformat(), "reason": entry.reason or None,
+        "owner": entry.owner or None, "list_id": entry.list_id or None, "corrects": entry.corrects,
+        "via": entry.via,
+    }  # fmt: skip
+    subject = f"lead:{entry.town_id}:{entry.firm_id}"
+    return outbox.News("lead.changed", subject, entry.town_id, data)
+
+
 # looked at ---------------------------------------------------------------------------------
 
 
-def _entries() -> sa.Select[Any]:
+def get(connection: Connection, number: int) -> LeadEntry | None:
+    """The entry of this number."""
+    if not 0 < number < 2**31:
+        return None
+    found = connection.execute(selected().where(table.c.id == number)).mappings().first()
+    return None if found is None else as_entry(found)
+
+
+def latest(connection: Connection, number: int) -> int:
+    """The entry that stands at the end of the corrections of an entry."""
+    query = sa.select(table.c.id)
+    while (by := connection.execute(query.where(table.c.corrects == number)).scalar()) is not None:
+        number = by
+    return number
+
+
+def selected() -> sa.Select[Any]:
+    """Entries as `as_entry` takes them."""
     return sa.select(table, _corrected.label("corrected"))
 
 
-def _as_entry(row: RowMapping) -> LeadEntry:
+def as_entry(row: RowMapping) -> LeadEntry:
+    """The entry of a selected row."""
     return LeadEntry(
         row["id"], row["town_id"], row["firm_id"], date.fromisoformat(row["date"]),
         Stage(row["stage"]), row["reason"], row["owner"], row["note"], row["list_id"],
@@ -238,8 +280,10 @@ def entries(
     after: tuple[date, int] | None,
     limit: int,
 ) -> list[LeadEntry]:
-    """Entries, corrected ones too, newest date first; `after` is (date, id) of the last one."""
-    query = _entries().order_by(table.c.date.desc(), table.c.id.desc()).limit(limit)
+    """Entries that the actor sees, newest date first; `after` is (date, id) of the last one."""
+    query = selected().order_by(table.c.date.desc(), table.c.id.desc()).limit(limit)
+    if (seen := actor().towns) is not None:
+        query = query.where(table.c.town_id.in_(sorted(seen)))
     if town_id is not None:
         query = query.where(table.c.town_id == town_id)
     if firm_id is not None:
@@ -248,7 +292,7 @@ def entries(
         day, number = after[0].isoformat(), after[1]
         same_day = (table.c.date == day) & (table.c.id < number)
         query = query.where((table.c.date < day) | same_day)
-    return [_as_entry(r) for r in connection.execute(query).mappings()]
+    return [as_entry(r) for r in connection.execute(query).mappings()]
 
 
 def care(connection: Connection, town_id: str, firm_ids: Collection[str]) -> dict[str, Care]:
@@ -270,11 +314,11 @@ def care(connection: Connection, town_id: str, firm_ids: Collection[str]) -> dic
 
 def rounds(connection: Connection) -> pd.DataFrame:
     """One row a round of a town and a firm, by the date of its last entry."""
-    query = _entries().where(~_corrected).order_by(table.c.town_id, table.c.firm_id)
+    query = selected().where(~_corrected).order_by(table.c.town_id, table.c.firm_id)
     found = [
         _round(several)
         for _, pair in groupby(
-            map(_as_entry, connection.execute(query).mappings()),
+            map(as_entry, connection.execute(query).mappings()),
             key=lambda e: (e.town_id, e.firm_id),
         )
         for several in _split(pair)

@@ -70,12 +70,13 @@ def add_events(connection: Connection, frame: pd.DataFrame) -> int:
 def event_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Events as rows of the table; `key` tells one content from another."""
     columns = _event_columns(frame)
-    names = list(columns)
+    names, moment = list(columns), rows.utc_now()
     made = []
     for values in zip(*columns.values(), strict=True):
         content = "\x1f".join("" if v is None else str(v) for v in values)
         key = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
-        made.append(dict(zip(names, values, strict=True)) | {"key": key})
+        about = {"key": key, "recorded_at": moment}
+        made.append(dict(zip(names, values, strict=True)) | about)
     return made
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from zyz_match.errors import InputError
 from zyz_match.storage import bulk, rows
 from zyz_match.storage.identity import CHUNK, chunks
-from zyz_match.storage.tables import contact
+from zyz_match.storage.tables import contact, erasure
 
 KINDS = ("phone", "mail", "person")
 COLUMNS = ("firm_id", "kind", "value")
@@ -21,13 +21,18 @@ def add(
     frame: pd.DataFrame | None,
     translation: Mapping[str, str],
 ) -> None:
-    """Keep a batch's contacts; `translation` maps the file's firm ids to the stored ones."""
+    """Keep a batch's contacts; `translation` maps the file's firm ids to the stored ones.
+
+    Firms whose contacts were erased get none.
+    """
     if frame is None or frame.empty:
         return
     if lacking := [c for c in COLUMNS if c not in frame.columns]:
         raise InputError(f"联系方式表缺少列：{'、'.join(lacking)}。")
     given = zip(*(frame[c].to_list() for c in COLUMNS), strict=True)
-    distinct = {(translation.get(f, f), k, v): None for f, k, v in given if v}
+    closed = set(connection.execute(sa.select(erasure.c.firm_id)).scalars())
+    every = ((translation.get(f, f), k, v) for f, k, v in given if v)
+    distinct = {c: None for c in every if c[0] not in closed}
     for part in chunks(distinct, CHUNK):
         values = [dict(zip(COLUMNS, c, strict=True)) | {"batch_id": batch_id} for c in part]
         for value in values:

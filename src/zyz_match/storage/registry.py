@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import hmac
 import json
-import os
 import platform
 import secrets
 import shutil
@@ -26,13 +25,13 @@ import joblib
 
 from zyz_match.errors import ArtifactError
 from zyz_match.outputs import storage_error, sync
+from zyz_match.storage.key_files import ASIDE, key_of
 from zyz_match.storage.unpickling import load_allowed
 
 FORMAT = 2
 MODEL, CARD, KEY = "model.joblib", "card.json", "registry.key"
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "numba", "joblib", "zyz-match")
-_ASIDE = ".aside-"
 _STALE_SECONDS = 3600.0  # an aside folder older than this belongs to a killed writer
 
 
@@ -77,7 +76,7 @@ class Registry:
 
         Raises StorageError when the disk refuses; earlier versions are left as they are.
         """
-        aside = self.folder / f"{_ASIDE}{secrets.token_hex(8)}"
+        aside = self.folder / f"{ASIDE}{secrets.token_hex(8)}"
         try:
             aside.mkdir(parents=True)
             digest = self._write(aside, model, about, card)
@@ -202,14 +201,14 @@ class Registry:
 
     def sweep(self, *, older_than: float = 0.0) -> None:
         """Remove what killed writers left behind; without an age, nobody may be writing now."""
-        for left in (*self.folder.glob(f"{_ASIDE}*"), *self.folder.parent.glob(f"{KEY}{_ASIDE}*")):
+        for left in (*self.folder.glob(f"{ASIDE}*"), *self.folder.parent.glob(f"{KEY}{ASIDE}*")):
             with contextlib.suppress(OSError):
                 if time.time() - left.stat().st_mtime >= older_than:
                     shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def _remove(self, names: Collection[str]) -> None:
         for name in names:
-            gone = self.folder / f"{_ASIDE}{secrets.token_hex(8)}"
+            gone = self.folder / f"{ASIDE}{secrets.token_hex(8)}"
             with contextlib.suppress(OSError):  # out of sight first: no version is ever half there
                 (self.folder / name).rename(gone)
             shutil.rmtree(gone, ignore_errors=True)
@@ -227,7 +226,7 @@ class Registry:
             raise storage_error(error, path) from error
 
     def _sign(self, content: bytes) -> str:
-        return hmac.new(_key(self.folder.parent / KEY), content, "sha256").hexdigest()
+        return hmac.new(key_of(self.folder.parent / KEY), content, "sha256").hexdigest()
 
 
 def _publish(aside: Path, digest: str) -> str:
@@ -255,30 +254,3 @@ def _json(value: object) -> bytes:
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _key(path: Path) -> bytes:
-    """The signing key beside the folder, made on first use and readable by its owner only."""
-    try:
-        if not path.exists():
-            _make_key(path)
-        return path.read_bytes()
-    except OSError as error:
-        raise storage_error(error, path) from error
-
-
-def _make_key(path: Path) -> None:
-    """Write the key aside and link it in place: of two processes at once, the first one wins."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{KEY}{_ASIDE}{secrets.token_hex(4)}")
-    number = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(number, "wb") as stream:
-            stream.write(secrets.token_hex(32).encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-        with contextlib.suppress(FileExistsError, FileNotFoundError):  # swept up, when it is late
-            os.link(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-    sync(path.parent)

@@ -8,6 +8,7 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from zyz_match.acting import actor
 from zyz_match.domain import LeadEntry, Town
 from zyz_match.errors import ZyzError
 from zyz_match.profiles import resolve_town
@@ -97,7 +98,7 @@ def _firms(connection: Connection, file: "RowFile", faults: dict[int, str]) -> d
 def _lead_items(
     connection: Connection, file: "RowFile", firms: Mapping[int, str], faults: dict[int, str]
 ) -> list[_Item]:
-    every = towns.every(connection)
+    every = [t for t in towns.every(connection) if actor().sees(t.id)]
     known = _towns(every, {file.columns["town"][r] for r in firms})
     items = []
     c = file.columns
@@ -193,7 +194,11 @@ def import_rows(
     imports.note_counts(connection, number, counts)
     if found.new:
         _renew(connection, file.kind)
-    return found, BatchResult(str(number), len(found.new), 0, found.unchanged)
+    if file.kind == "leads":
+        leads.tell(connection, [new["key"] for new in found.new], "added")
+    result = BatchResult(str(number), len(found.new), 0, found.unchanged)
+    imports.tell(connection, result, file.kind, file.rows)
+    return found, result
 
 
 def _insert(
@@ -217,11 +222,13 @@ def undo(connection: Connection, batch_id: str, kind: str) -> UndoResult:
     before = _count(connection, table, spoken)
     other = batch_row.alias("other")
     elsewhere = sa.exists().where(other.c.key == table.c.key, other.c.batch_id != number)
-    gone = sa.delete(table).where(table.c.key.in_(spoken), table.c.by_hand == 0, ~elsewhere)
+    going = [table.c.key.in_(spoken), table.c.by_hand == 0, ~elsewhere]
     if table is lead:
         later = lead.alias("later")
-        gone = gone.where(~sa.exists().where(later.c.corrects == lead.c.id))
-    removed = connection.execute(gone).rowcount
+        going.append(~sa.exists().where(later.c.corrects == lead.c.id))
+        keys = connection.execute(sa.select(lead.c.key).where(*going)).scalars().all()
+        leads.tell(connection, keys, "removed")
+    removed = connection.execute(sa.delete(table).where(*going)).rowcount
     connection.execute(sa.delete(batch_row).where(batch_row.c.batch_id == number))
     if removed:
         _renew(connection, kind)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from zyz_match.errors import NotFoundError
-from zyz_match.storage import rows
+from zyz_match.storage import audit, outbox, rows
 from zyz_match.storage.database import Database
 from zyz_match.storage.tables import serving as table
 from zyz_match.storage.tables import serving_log as log
@@ -106,14 +106,27 @@ def change(connection: Connection, what: Change) -> Serving:
             at=at, by=by, action=what.action, version=what.version, previous=now.version, note=note
         )
     )
-    if what.action == "reject" or what.version == now.version:
+    audit.note(connection, f"model.{what.action}", what.version, {"before": now.version})
+    if what.action == "reject":
+        outbox.add(connection, "model.rejected", _SLOT, None, _news(now.version, what, note))
         return now
+    if what.version == now.version:
+        return now
+    outbox.add(connection, "model.promoted", _SLOT, None, _news(now.version, what, note))
     values = {"version": what.version, "previous": now.version, "since": at, "by": by}
     if now.since is None:
         connection.execute(sa.insert(table).values(slot=_SLOT, **values))
     else:
         connection.execute(sa.update(table).where(table.c.slot == _SLOT).values(values))
     return _current(connection)
+
+
+def _news(before: str, what: Change, note: str) -> dict[str, str | None]:
+    """What others are told; None is the version without a file."""
+    if what.action == "reject":
+        return {"serving": before or None, "note": note or None}
+    told = {"version": what.version or None, "previous": before or None, "action": what.action}
+    return told | {"note": note or None}
 
 
 def _current(connection: Connection) -> Serving:

@@ -10,12 +10,13 @@ from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from zyz_match.domain import Filters, Receipt, ReceiptItem, Shortlist, Town
-from zyz_match.errors import InputError
+from zyz_match.errors import InputError, NotFoundError
 from zyz_match.profiles import town_from
-from zyz_match.storage import rows, towns
+from zyz_match.storage import audit, outbox, rows, towns
 from zyz_match.storage.tables import shortlist as table
 from zyz_match.storage.tables import shortlist_item as item
 
@@ -34,9 +35,7 @@ def keep(
     connection: Connection, shortlist: Shortlist, asked: Asked | None, by: str, via: str
 ) -> str:
     """Store what a list was made from and its items; the id of the receipt."""
-    receipt = _new_id(connection)
     values = {
-        "id": receipt,
         "town_id": rows.filled(shortlist.town.id, "专业镇编号"),
         "asked_at": rows.utc_now(),
         "by": rows.clean(by, "使用者"),
@@ -47,7 +46,7 @@ def keep(
         "pool": shortlist.pool,
         "total": shortlist.total,
     } | (_inputs(shortlist.town, asked) if asked else {})
-    connection.execute(sa.insert(table).values(values))
+    receipt = _insert(connection, values)
     if items := _items(shortlist, receipt):
         connection.execute(sa.insert(item), items)
     return receipt
@@ -63,17 +62,44 @@ def _inputs(town: Town, asked: Asked) -> dict[str, Any]:
     }
 
 
+def publish(connection: Connection, list_id: str) -> tuple[bool, str]:
+    """Note that a list was handed on: whether that is new, and when it was.
+
+    Raises NotFoundError for no such list.
+    """
+    columns = (table.c.town_id, table.c.model, table.c.published_at)
+    query = sa.select(*columns).where(table.c.id == rows.clean(list_id, "名单编号"))
+    found = connection.execute(query).first()
+    if found is None:
+        raise NotFoundError(f"没有名单“{list_id}”。编号印在清单上，形如 L20250630120000ab3f1。")
+    if found.published_at is not None:
+        return False, str(found.published_at)
+    moment = rows.utc_now()
+    connection.execute(sa.update(table).where(table.c.id == list_id).values(published_at=moment))
+    items = sa.select(sa.func.count()).where(item.c.shortlist_id == list_id)
+    data = {
+        "list_id": list_id, "town_id": found.town_id, "model": found.model,
+        "firms": connection.execute(items).scalar_one(), "published_at": moment,
+    }  # fmt: skip
+    outbox.add(connection, "list.published", f"list:{list_id}", found.town_id, data)
+    audit.note(connection, "list.publish", list_id, {"town": found.town_id})
+    return True, moment
+
+
 def hash_of(firm_ids: Collection[str]) -> str:
     """The same 32 hex digits for the same firms, in whatever order."""
     content = "\x1f".join(sorted(firm_ids))
     return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
 
-def _new_id(connection: Connection) -> str:
+def _insert(connection: Connection, values: dict[str, Any]) -> str:
+    """Add a receipt under a new id, also while others do the same; the id."""
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     while True:
         moment = datetime.now(UTC).strftime("%Y%m%d%H%M%S")
         receipt = f"L{moment}{secrets.token_hex(3)[:5]}"
-        if connection.execute(sa.select(table.c.id).where(table.c.id == receipt)).first() is None:
+        added = insert(table).values(id=receipt, **values).on_conflict_do_nothing()
+        if connection.execute(added.returning(table.c.id)).first() is not None:
             return receipt
 
 
@@ -125,6 +151,7 @@ def get(connection: Connection, receipt: str) -> Receipt | None:
         after=(after[0], after[1]) if after else None,
         existing=found["existing"],
         items=tuple(ReceiptItem(*i) for i in items),
+        published_at=found["published_at"],
     )
 
 

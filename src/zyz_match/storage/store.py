@@ -1,16 +1,22 @@
 """The store: one method is one thing kept or found; every fault leaves as a ZyzError."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import pandas as pd
+from sqlalchemy.engine import Connection
 
 from zyz_match.domain import Firm, LeadEntry, Receipt, Shortlist, Town
 from zyz_match.storage import (
+    audit,
+    backup,
     changes,
+    checks,
     firms,
+    gauges,
     imports,
     leads,
     links,
@@ -21,14 +27,26 @@ from zyz_match.storage import (
     towns,
     versions,
 )
+from zyz_match.storage.accounts import Accounts
 from zyz_match.storage.changes import Contents
 from zyz_match.storage.database import Database
+from zyz_match.storage.deliveries import Deliveries
+from zyz_match.storage.erasure import Contacts
+from zyz_match.storage.idempotency import Answers
 from zyz_match.storage.imports import Batch, BatchResult, UndoResult
+from zyz_match.storage.inbound import Inbox
 from zyz_match.storage.jobs import Jobs
+from zyz_match.storage.keys import Keys
+from zyz_match.storage.listing import Lists
+from zyz_match.storage.outbox import Outbox
 from zyz_match.storage.row_imports import Plan
 from zyz_match.storage.serving import ServingRow
+from zyz_match.storage.sessions import Sessions
 from zyz_match.storage.shortlists import Asked
+from zyz_match.storage.trail import Trail
+from zyz_match.storage.upserts import Upserts
 from zyz_match.storage.versions import Versions
+from zyz_match.storage.webhooks import Webhooks
 
 if TYPE_CHECKING:  # loaded where a file is read
     from zyz_match.storage.row_files import RowFile
@@ -50,6 +68,18 @@ class Store:
         self._database = database
         self.jobs = Jobs(database)
         self.serving = ServingRow(database)
+        self.outbox = Outbox(database)
+        self.webhooks = Webhooks(database)
+        self.deliveries = Deliveries(database)
+        self.inbox = Inbox(database)
+        self.accounts = Accounts(database)
+        self.sessions = Sessions(database)
+        self.keys = Keys(database)
+        self.upserts = Upserts(database)
+        self.lists = Lists(database)
+        self.answers = Answers(database)
+        self.audit = Trail(database)
+        self.people = Contacts(database)
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -71,12 +101,58 @@ class Store:
     ) -> None:
         self.close()
 
+    @property
+    def upgraded_from(self) -> str | None:
+        """The revision that the tables had when this store was opened; None when it was new."""
+        return self._database.upgraded_from
+
+    # as a whole ------------------------------------------------------------------------------
+
+    def back_up(
+        self, path: Path, home: Path | None, *, progress: Callable[[int, int], None] | None = None
+    ) -> backup.Summary:
+        """Write everything of one moment into a file, with the models and keys below `home`."""
+        return backup.write(self._database, home, path, progress or _silent)
+
+    def restore(
+        self, path: Path, home: Path, *, progress: Callable[[int, int], None] | None = None
+    ) -> backup.Summary:
+        """Put a backup into this store, which must be empty, and its files below `home`."""
+        return backup.restore(self._database, home, path, progress or _silent)
+
+    def check(self) -> list[checks.Finding]:
+        """What a check of the database finds: tables, references, audit."""
+        return checks.of(self._database)
+
+    def gauges(self) -> gauges.Gauges:
+        """How much of everything there is."""
+        with self._database.read() as connection:
+            return gauges.look(connection)
+
     # towns -----------------------------------------------------------------------------------
 
-    def put_town(self, town: Town) -> towns.Change:
-        """Create or replace a town; ProfileError when its profile is wrong."""
+    def put_town(
+        self, town: Town, accept: Callable[[Town | None], None] | None = None
+    ) -> towns.Change:
+        """Create or replace a town; ProfileError when its profile is wrong.
+
+        `accept` sees the town as it is, None for a new one; what it raises keeps it so.
+        """
         with self._database.write() as connection:
-            return towns.put(connection, town)
+            if accept is not None:
+                accept(towns.get(connection, town.id))
+            change = towns.put(connection, town)
+            if change != "unchanged":
+                audit.note(connection, "town.put", town.id, {"change": change})
+            return change
+
+    def put_towns(self, given: Sequence[Town]) -> dict[str, towns.Change]:
+        """Create or replace towns, all or none; id -> what happened."""
+        with self._database.write() as connection:
+            done = {t.id: towns.put(connection, t) for t in given}
+            if set(done.values()) - {"unchanged"}:
+                audit.note(connection, "import.towns", detail={"towns": done})
+            return done
 
     def town(self, town_id: str) -> Town | None:
         """The town with this id."""
@@ -91,7 +167,10 @@ class Store:
     def remove_town(self, town_id: str) -> bool:
         """Forget a town; False when there was none."""
         with self._database.write() as connection:
-            return towns.remove(connection, rows.clean(town_id, "专业镇编号"))
+            done = towns.remove(connection, rows.clean(town_id, "专业镇编号"))
+            if done:
+                audit.note(connection, "town.remove", town_id)
+            return done
 
     def town_stamp(self) -> str:
         """A text that changes exactly when a town changes."""
@@ -116,7 +195,9 @@ class Store:
         file = (rows.clean(file_name, "文件名"), rows.filled(file_hash, "文件指纹"))
         checked = rows.check_frame(frame)
         with self._database.write() as connection:
-            return imports.import_firms(connection, checked, contacts, file, progress or _silent)
+            done = imports.import_firms(connection, checked, contacts, file, progress or _silent)
+            _note_import(connection, imports.FIRMS, file_name, done)
+            return done
 
     def plan_rows(self, file: "RowFile") -> Plan:
         """What an import of leads or events would do; nothing is written."""
@@ -135,7 +216,9 @@ class Store:
         `accept` sees the plan first; what it raises keeps everything as it was.
         """
         with self._database.write() as connection:
-            return row_imports.import_rows(connection, file, accept, progress or _silent)
+            plan, done = row_imports.import_rows(connection, file, accept, progress or _silent)
+            _note_import(connection, file.kind, file.file_name, done)
+            return plan, done
 
     def undo(self, batch_id: str) -> UndoResult:
         """Take an import back; what a later import or a person spoke of is kept and counted.
@@ -144,14 +227,28 @@ class Store:
         """
         with self._database.write() as connection:
             kind = str(imports.find(connection, batch_id)["kind"])
-            if kind != imports.FIRMS:
-                return row_imports.undo(connection, batch_id, kind)
-            return imports.undo(connection, batch_id)
+            if kind == imports.FIRMS:
+                done = imports.undo(connection, batch_id)
+            else:
+                done = row_imports.undo(connection, batch_id, kind)
+            detail = {"kind": kind, "removed": done.removed, "restored": done.restored}
+            audit.note(connection, "import.undo", batch_id, detail | {"kept": done.kept})
+            return done
 
     def batches(self) -> list[Batch]:
         """All imports, newest first."""
         with self._database.read() as connection:
             return imports.batches(connection)
+
+    def batch_page(self, before: int | None, limit: int) -> list[Batch]:
+        """Imports of files, newest first; `before` is the number of the last one seen."""
+        with self._database.read() as connection:
+            return imports.page(connection, before, limit)
+
+    def batch(self, batch_id: str) -> Batch:
+        """The import of this number; NotFoundError when there is none."""
+        with self._database.read() as connection:
+            return imports.as_batch(imports.find(connection, batch_id))
 
     def contacts(self, firm_id: str) -> list[tuple[str, str]]:
         """(kind, value) of a firm's contacts: phones, then mails, then persons."""
@@ -221,7 +318,10 @@ class Store:
     def add_existing(self, pairs: Iterable[tuple[str, str]]) -> int:
         """Keep (town_id, firm_id) of firms that are in a town already; how many were new."""
         with self._database.write() as connection:
-            return links.add_existing(connection, pairs)
+            added = links.add_existing(connection, pairs)
+            if added:
+                audit.note(connection, "existing.add", detail={"new": added})
+            return added
 
     def existing(self, town_id: str) -> set[str]:
         """Ids of the firms that are in a town already."""
@@ -231,7 +331,10 @@ class Store:
     def add_events(self, frame: pd.DataFrame) -> int:
         """Keep events, each content once; how many were new. InputError for a wrong row."""
         with self._database.write() as connection:
-            return links.add_events(connection, frame)
+            added = links.add_events(connection, frame)
+            if added:
+                audit.note(connection, "event.add", detail={"new": added})
+            return added
 
     def events(self) -> pd.DataFrame:
         """All events by date; `date` is datetime64, a missing amount NaN."""
@@ -247,7 +350,13 @@ class Store:
         backwards; NotFoundError when it corrects an entry that is not there.
         """
         with self._database.write() as connection:
-            return leads.record(connection, entry)
+            change, kept = leads.record(connection, entry)
+            if change == "created":
+                detail = {"town": kept.town_id, "firm": kept.firm_id, "stage": kept.stage.value}
+                audit.note(
+                    connection, "lead.record", str(kept.id), detail | {"corrects": kept.corrects}
+                )
+            return change, kept
 
     def lead_entries(
         self,
@@ -285,13 +394,21 @@ class Store:
         self, shortlist: Shortlist, asked: Asked | None = None, *, by: str = "", via: str = "cli"
     ) -> str:
         """Keep who was shown at which rank, and what was asked for; the id of the receipt."""
-        with self._database.write() as connection:
-            return shortlists.keep(connection, shortlist, asked, by, via)
+        with self._database.write_rows() as connection:
+            kept = shortlists.keep(connection, shortlist, asked, by, via)
+            detail = {"town": shortlist.town.id, "firms": len(shortlist.matches)}
+            audit.note(connection, "list.see", kept, detail)
+            return kept
 
     def receipt(self, list_id: str) -> Receipt | None:
         """A receipt with its items by rank; None when there is no such receipt."""
         with self._database.read() as connection:
             return shortlists.get(connection, rows.clean(list_id, "名单编号"))
+
+    def publish_shortlist(self, list_id: str) -> tuple[bool, str]:
+        """Note that a list was handed on: whether that is new, and when it was."""
+        with self._database.write() as connection:
+            return shortlists.publish(connection, list_id)
 
     def shown(self, lists: int) -> pd.DataFrame:
         """Every item of the newest lists: list_id, town_id, model, asked_at, rank, score."""
@@ -302,3 +419,10 @@ class Store:
         """The names of firms by id; a firm that is gone has none."""
         with self._database.read() as connection:
             return firms.names(connection, firm_ids)
+
+
+def _note_import(connection: Connection, kind: str, file_name: str, done: BatchResult) -> None:
+    """Write down an import that changed something; a file stored before changes nothing."""
+    if not done.repeated:
+        counts = {"created": done.created, "updated": done.updated, "unchanged": done.unchanged}
+        audit.note(connection, f"import.{kind}", done.batch_id, {"file": file_name} | counts)

@@ -115,6 +115,14 @@ contact = sa.Table(
     sa.Column("batch_id", sa.ForeignKey("batch.id"), primary_key=True, index=True),
 )
 
+# whose contacts were erased: no import brings any back until somebody allows it
+erasure = sa.Table(
+    "erasure",
+    metadata,
+    sa.Column("firm_id", KEY, primary_key=True),
+    sa.Column("at", sa.Text(), nullable=False),  # ISO, UTC
+)
+
 existing = sa.Table(
     "existing",
     metadata,
@@ -135,6 +143,7 @@ event = sa.Table(
     sa.Column("amount", sa.Double()),
     sa.Column("by_hand", sa.Integer(), nullable=False, server_default="1"),  # 0: by files alone
     _text("recorded_at"),  # ISO, UTC; "" in events older than this column
+    sa.Index("ix_event_recorded_at", "recorded_at", "key"),
 )
 
 # append-only: what one entry says is never changed, a correction is an entry of its own
@@ -157,6 +166,7 @@ lead = sa.Table(
     sa.Column("by_hand", sa.Integer(), nullable=False, server_default="1"),  # 0: by files alone
     sa.Index("ix_lead_town_id", "town_id", "firm_id"),
     sa.Index("ix_lead_date", "date", "id"),
+    sa.Index("ix_lead_recorded_at", "recorded_at", "id"),
     sqlite_autoincrement=True,  # an id is never given out twice
 )
 
@@ -196,9 +206,9 @@ job = sa.Table(
     "job",
     metadata,
     sa.Column("id", KEY, primary_key=True),
-    sa.Column("kind", sa.Text(), nullable=False),  # retrain
+    sa.Column("kind", sa.Text(), nullable=False),  # retrain | import
     sa.Column("state", sa.Text(), nullable=False),  # JobState
-    sa.Column("slot", sa.Text(), index=True, unique=True),  # the kind, until the job has ended
+    sa.Column("slot", sa.Text(), index=True, unique=True),  # one job each, until it has ended
     _text("what"),  # what is going on, Chinese
     sa.Column("done", sa.Integer(), nullable=False, server_default="0"),
     sa.Column("total", sa.Integer(), nullable=False, server_default="0"),
@@ -356,6 +366,7 @@ webhook = sa.Table(
     _text("created_by"),
     sa.Column("disabled_at", sa.Text()),
     _text("disabled_because"),
+    sa.Column("failing_since", sa.Text()),  # None while the last try was taken
     sa.Column("seen", sa.Integer(), nullable=False, server_default="0"),  # last change looked at
 )
 
@@ -364,7 +375,7 @@ delivery = sa.Table(
     metadata,
     sa.Column("id", sa.Integer(), primary_key=True, autoincrement=True),
     sa.Column("webhook_id", KEY, sa.ForeignKey("webhook.id", ondelete="CASCADE"), nullable=False),
-    sa.Column("change_id", sa.ForeignKey("change.id"), nullable=False),
+    sa.Column("change_id", sa.ForeignKey("change.id"), nullable=False, index=True),
     sa.Column("subject", KEY, nullable=False),
     sa.Column("state", sa.Text(), nullable=False),  # waiting | delivered | failed
     sa.Column("attempts", sa.Integer(), nullable=False, server_default="0"),
@@ -372,6 +383,7 @@ delivery = sa.Table(
     sa.Column("delivered_at", sa.Text()),
     sa.Index("ix_delivery_webhook_id", "webhook_id", "change_id", unique=True),
     sa.Index("ix_delivery_state", "state", "next_at"),
+    sa.Index("ix_delivery_subject", "webhook_id", "subject", "change_id"),
     sqlite_autoincrement=True,
 )
 

@@ -95,6 +95,12 @@ def upgrade() -> None:
     op.create_index("ix_change_at", "change", ["at"])
     op.create_index("ix_change_uid", "change", ["uid"], unique=True)
     op.create_table(
+        "erasure",
+        _key("firm_id"),
+        _needed("at"),
+        sa.PrimaryKeyConstraint("firm_id", name="pk_erasure"),
+    )
+    op.create_table(
         "external_id",
         _key("system"),
         _key("object"),
@@ -141,6 +147,7 @@ def upgrade() -> None:
         _text("created_by"),
         _maybe("disabled_at"),
         _text("disabled_because"),
+        _maybe("failing_since"),
         _zero("seen"),
         sa.PrimaryKeyConstraint("id", name="pk_webhook"),
     )
@@ -161,7 +168,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_delivery"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_delivery_change_id", "delivery", ["change_id"])
     op.create_index("ix_delivery_state", "delivery", ["state", "next_at"])
+    op.create_index("ix_delivery_subject", "delivery", ["webhook_id", "subject", "change_id"])
     op.create_index("ix_delivery_webhook_id", "delivery", ["webhook_id", "change_id"], unique=True)
     op.create_table(
         "session",
@@ -191,6 +200,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_delivery_try_delivery_id", "delivery_try", ["delivery_id"])
     op.add_column("event", _text("recorded_at"))
+    op.create_index("ix_event_recorded_at", "event", ["recorded_at", "key"])
+    op.create_index("ix_lead_recorded_at", "lead", ["recorded_at", "id"])
     op.create_index("ix_firm_updated_at", "firm", ["updated_at", "firm_id"])
     op.add_column("shortlist", _maybe("published_at"))
 
@@ -200,6 +211,8 @@ def downgrade() -> None:
 
     op.drop_column("shortlist", "published_at")
     op.drop_index("ix_firm_updated_at", table_name="firm")
+    op.drop_index("ix_lead_recorded_at", table_name="lead")
+    op.drop_index("ix_event_recorded_at", table_name="event")
     op.drop_column("event", "recorded_at")
     op.drop_table("delivery_try")
     op.drop_table("session")
@@ -208,6 +221,7 @@ def downgrade() -> None:
     op.drop_table("inbound")
     op.drop_table("idempotency")
     op.drop_table("external_id")
+    op.drop_table("erasure")
     op.drop_table("change")
     op.drop_table("audit")
     op.drop_table("api_key")

@@ -1,0 +1,123 @@
+"""From the start of a process to its end: warm, ready, draining; what it does on the side."""
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
+
+from starlette.concurrency import run_in_threadpool
+
+from zyz_match.acting import Actor, Role, acting, actor
+from zyz_match.errors import ZyzError
+from zyz_match.ops_desk import Look
+from zyz_match.service import Service
+
+LOG = logging.getLogger("zyz_match.api")
+NOTE_SECONDS = 0.5  # between two notes of lists that were sent again
+MOST_LOOKS = 10_000
+SWEEP_SECONDS = 24 * 3600.0
+SERVER = Actor("serve", Role.ADMIN, "worker")
+
+
+class Seen:
+    """Who was sent which list again, kept here until the next note in the audit."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._lock = threading.Lock()
+        self._counts: dict[tuple[Actor, str], int] = {}
+
+    def saw(self, list_id: str) -> None:
+        """The actor was sent this list once more."""
+        with self._lock:
+            key = (actor(), list_id)
+            self._counts[key] = self._counts.get(key, 0) + 1
+
+    def note(self) -> None:
+        """Write down what there is; what cannot be written now is kept for the next time."""
+        with self._lock:
+            counts, self._counts = self._counts, {}
+        try:
+            self._service.note_looks(_looks(counts))
+        except ZyzError as error:
+            LOG.error("audit of sent lists failed code=%s", error.code)
+            with self._lock:
+                for key, count in list(counts.items())[:MOST_LOOKS]:
+                    self._counts[key] = self._counts.get(key, 0) + count
+
+
+def _looks(counts: dict[tuple[Actor, str], int]) -> list[Look]:
+    """One look an actor and a list, whatever the number of requests."""
+    sums: dict[tuple[str, str, str], tuple[Actor, int]] = {}
+    for (who, list_id), count in counts.items():
+        known = sums.setdefault((who.name, who.role, list_id), (who, 0))
+        sums[who.name, who.role, list_id] = (known[0], known[1] + count)
+    return [
+        Look(who, "list.see", list_id, {"again": count})
+        for (_, _, list_id), (who, count) in sums.items()
+    ]
+
+
+class Lifecycle:
+    """Whether this process takes requests, and what it does beside answering them."""
+
+    def __init__(self, service: Service, seen: Seen, drain: float) -> None:
+        self._service, self._seen, self._drain = service, seen, drain
+        self.draining = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Do what is done on the side until the end, then what is left of it."""
+        tasks = [asyncio.create_task(self._note()), asyncio.create_task(self._sweep())]
+        with self._told_to_stop():
+            try:
+                yield
+            finally:
+                self.draining = True
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await run_in_threadpool(self._seen.note)
+
+    async def _note(self) -> None:
+        while True:
+            await asyncio.sleep(NOTE_SECONDS)
+            await run_in_threadpool(self._seen.note)
+
+    async def _sweep(self) -> None:
+        while True:
+            await run_in_threadpool(self._expire)
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    def _expire(self) -> None:
+        try:
+            with acting(SERVER):
+                self._service.expire_contacts()
+        except ZyzError as error:
+            LOG.error("expiry of contacts failed code=%s", error.code)
+
+    @contextmanager
+    def _told_to_stop(self) -> Iterator[None]:
+        """When the process is told to stop, say so at once and go on answering for a while."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop, before = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
+
+        def told(number: int, frame: FrameType | None) -> None:
+            stop = before if callable(before) else signal.default_int_handler
+            if self.draining or not self._drain:
+                self.draining = True
+                stop(number, frame)
+            else:
+                self.draining = True
+                loop.call_soon_threadsafe(loop.call_later, self._drain, stop, number, None)
+
+        signal.signal(signal.SIGTERM, told)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,56 @@
+"""The audit of one database: looked at, verified, and added to for what only looks."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zyz_match.acting import Actor, acting
+from zyz_match.storage import audit, rows
+from zyz_match.storage.audit import Anchor, Noted, Verdict, Wanted
+from zyz_match.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Somebody looked at something, or took it along."""
+
+    who: Actor
+    action: str
+    thing: str
+    detail: Mapping[str, Any]
+
+
+class Trail:
+    """Who did what."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note(self, action: str, thing: str = "", detail: Mapping[str, Any] | None = None) -> None:
+        """Write down what changes nothing: a look, an export."""
+        with self._database.write_rows() as connection:
+            audit.note(connection, action, thing, detail)
+
+    def note_looks(self, looks: Iterable[Look]) -> None:
+        """Write down what several did, in one transaction."""
+        with self._database.write_rows() as connection:
+            for look in looks:
+                with acting(look.who):
+                    audit.note(connection, look.action, look.thing, look.detail)
+
+    def find(self, wanted: Wanted, before: int | None, limit: int) -> list[Noted]:
+        """Rows, newest first; `before` is the number of the last one of the page before."""
+        for text in (wanted.action, wanted.actor, wanted.object, wanted.since):
+            rows.clean(text, "查询条件")
+        with self._database.read() as connection:
+            return audit.find(connection, wanted, before, limit)
+
+    def verify(self, anchor: Anchor | None = None) -> Verdict:
+        """Reckon the whole chain anew and compare it with an anchor kept earlier."""
+        with self._database.read() as connection:
+            return audit.verify(connection, anchor)
+
+    def count(self) -> int:
+        """How many rows there are."""
+        with self._database.read() as connection:
+            return audit.count(connection)

@@ -1,0 +1,100 @@
+"""docs/crm/README.md: every snippet runs, as written, against a real server that asks for a key."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.examples.sync_world import (
+    ROOT,
+    Program,
+    base_environment,
+    free_port,
+    synthetic_home,
+)  # fmt: skip
+
+PAGE = (ROOT / "docs" / "crm" / "README.md").read_text("utf-8")
+DONE = "片段已执行"
+
+
+def snippets(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of an integrator: where the service is, and a key for it."""
+    folder = tmp_path_factory.mktemp("对接")
+    home = synthetic_home(folder)
+    port = free_port()
+    environment = base_environment() | {"ZYZ_HOME": str(home), "ZYZ_PORT": str(port)}
+    added = subprocess.run(
+        [sys.executable, "-m", "zyz_match", "key", "add", "示范系统", "--role", "admin"],
+        env=environment, cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    key = re.search(r"zyz_\S+", added.stdout)
+    assert key
+    url = f"http://127.0.0.1:{port}"
+    server = Program(
+        ["-m", "zyz_match", "serve"], environment, folder / "serve.log", f"{url}/v1/healthz"
+    )
+    server.start()
+    yield base_environment() | {"MATCH_URL": url, "MATCH_KEY": key[0], "HOME": str(folder)}
+    server.stop()
+
+
+def run(command: list[str], script: str, environment: dict[str, str], parts: int) -> str:
+    done = subprocess.run(
+        command, input=script, env=environment, cwd=environment["HOME"], capture_output=True,
+        text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(DONE) == parts
+    return done.stdout
+
+
+def test_the_snippets_for_curl_and_then_those_for_python_run(served: dict[str, str]) -> None:
+    for_curl, for_python = snippets("bash"), snippets("python")
+    assert len(for_curl) >= 8
+    assert len(for_python) >= 5
+    shell = "set -euo pipefail\n" + "".join(f"{s}\necho {DONE}\n" for s in for_curl)
+    said = run(["bash"], shell, served, len(for_curl))
+    assert '"status":"published"' in said or '"change":"published"' in said
+    program = "".join(f"{s}\nprint('{DONE}')\n" for s in for_python)
+    run([sys.executable, "-"], program, served, len(for_python))
+
+
+def test_a_key_that_is_not_one_is_refused(served: dict[str, str]) -> None:
+    wrong = served | {"MATCH_KEY": served["MATCH_KEY"][:-1] + "x"}
+    shell = "set -euo pipefail\n" + "".join(snippets("bash")[:2])
+    done = subprocess.run(
+        ["bash"], input=shell, env=wrong, capture_output=True, text=True, check=False,
+        cwd=served["HOME"],
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "401" in done.stderr
+
+
+def test_the_pages_name_the_scripts_that_are_there() -> None:
+    for page in (ROOT / "docs" / "crm").glob("*.md"):
+        for name in re.findall(r"examples/\w+\.py", page.read_text("utf-8")):
+            if not name.startswith("tests/"):
+                assert (ROOT / name).exists() or (ROOT / "tests" / name).exists(), name
+
+
+def test_the_stages_on_the_pages_are_those_of_the_scripts() -> None:
+    for page, script in (("odoo", "odoo_sync"), ("espocrm", "espocrm_sync")):
+        text = (ROOT / "docs" / "crm" / f"{page}.md").read_text("utf-8")
+        source = (ROOT / "examples" / f"{script}.py").read_text("utf-8")
+        block = re.search(r"^(?:STATUSES|STAGES).*?^}", source, re.MULTILINE | re.DOTALL)
+        assert block
+        for name in re.findall(r'^\s+"([^"]+)":', block[0], re.MULTILINE):
+            assert f"| {name} |" in text, name
+
+
+def test_nothing_of_this_machine_is_on_the_pages() -> None:
+    for path in (*(ROOT / "docs" / "crm").glob("*.md"), *(ROOT / "examples").glob("*.py")):
+        assert str(Path.home()) not in path.read_text("utf-8")
