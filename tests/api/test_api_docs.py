@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api import examples, schemas, schemas_access, schemas_hooks, schemas_models, schemas_upsert
+from api import (
+    examples,
+    schemas,
+    schemas_access,
+    schemas_hooks,
+    schemas_models,
+    schemas_ops,
+    schemas_upsert,
+)
 from api.strict_route import StrictRoute
 
 ANSWER_MODELS: dict[str, type[schemas.Answer | schemas.Strict]] = {
@@ -67,6 +75,11 @@ ANSWER_MODELS: dict[str, type[schemas.Answer | schemas.Strict]] = {
     "messages": schemas_hooks.MessagePage,
     "message_retry": schemas_hooks.MessageView,
     "list": schemas.ListReceipt,
+    "livez": schemas_ops.Probe,
+    "readyz": schemas_ops.Probe,
+    "audit": schemas_ops.AuditPage,
+    "contacts": schemas_ops.ContactList,
+    "contacts_delete": schemas_ops.Erased,
     "job": schemas_models.JobView,
     "jobs": schemas_models.JobList,
     "job_cancel": schemas_models.JobView,
@@ -91,14 +104,19 @@ def operations(description: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def test_every_planned_route_is_described(description: dict[str, Any]) -> None:
     assert sorted(name for name, _ in operations(description)) == [
+        "delete /v1/firms/{firm_id}/contacts",
         "delete /v1/session",
         "delete /v1/webhooks/{webhook_id}",
+        "get /livez",
+        "get /readyz",
         "get /v1/accounts",
         "get /v1/accounts/{account_id}",
+        "get /v1/audit",
         "get /v1/changes",
         "get /v1/events",
         "get /v1/firms",
         "get /v1/firms/{firm_id}",
+        "get /v1/firms/{firm_id}/contacts",
         "get /v1/firms/{firm_id}/similar",
         "get /v1/firms/{firm_id}/towns",
         "get /v1/healthz",
