@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
+
 from tests.examples.sync_world import (
     ROOT,
     Program,
@@ -95,8 +97,7 @@ def fuzz(folder: Path, url: str, key: str, *more: str) -> Fuzzed:
 
 def operations(url: str, key: str) -> int:
     """How many operations are described."""
-    import httpx2
-
-    found = httpx2.get(f"{url}/openapi.json", headers={"Authorization": f"Bearer {key}"})
+    headers = {"Authorization": f"Bearer {key}"}
+    found = httpx2.get(f"{url}/openapi.json", headers=headers, timeout=60)
     paths = json.loads(found.content)["paths"].values()
     return sum(len(methods) for methods in paths)

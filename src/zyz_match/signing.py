@@ -133,7 +133,6 @@ Scheme = Callable[[Incoming, str], str]
 SCHEMES: Mapping[str, Scheme] = {
     "standard": standard, "espocrm": espocrm, "sha256": sha256, "hubspot": hubspot, "token": token,
 }  # fmt: skip
-SIGNED_ID = frozenset({"standard"})  # schemes whose message id is signed, so that it can be trusted
 
 
 def verified(scheme: str, message: Incoming, secrets: Iterable[str]) -> str:
