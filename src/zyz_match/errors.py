@@ -51,8 +51,10 @@ class NeedsConfirmation(InputError):
 
     code = "needs_confirmation"
 
-    def __init__(self, message: str, *, rows: int = 0, refused: int = 0) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, details: Sequence[str] = (), rows: int = 0, refused: int = 0
+    ) -> None:
+        super().__init__(message, details=details)
         self.rows, self.refused = rows, refused
 
 
