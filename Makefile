@@ -26,7 +26,7 @@ lint: $(ROOT).venv/dev.done ## ruff 与 mypy --strict
 	@cd "$(ROOT)" && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 bench: $(ROOT).venv/bench.done ## 全部速度测试（合成语料，与同类软件同场，约一小时），结果写入 docs/benchmarks.md
-	@cd "$(ROOT)" && for some in "ranking.py --firms 100000" "ranking.py --firms 1000000" building.py api.py batch.py training.py; do $(BIN)/python tests/benchmarks/bench_$$some --write || exit 1; done
+	@cd "$(ROOT)" && for some in "ranking.py --firms 100000" "ranking.py --firms 1000000" building.py api.py load.py batch.py training.py; do $(BIN)/python tests/benchmarks/bench_$$some --write || exit 1; done
 
 bench-quick: $(ROOT).venv/dev.done ## 速度守卫：只比次数和字节数，不比时间（两分钟内）
 	@cd "$(ROOT)" && $(BIN)/python tests/benchmarks/quick.py

@@ -189,6 +189,8 @@ class Service(AccessDesk, BatchDesk, ImportDesk, InboundDesk, LeadDesk, OpsDesk,
 
     def firm(self, text: str) -> Firm:
         """The one firm with this id, code or name; NotFoundError with the nearest otherwise."""
+        if (known := self.store.firm(text)) is not None:
+            return known
         found = self.store.find_firms(text, limit=6)
         exact = [f for f in found if text in (f.firm_id, f.uscc, f.stock_code, f.name)]
         if len(exact) == 1 or (exact and text == exact[0].firm_id):

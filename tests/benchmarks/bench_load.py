@@ -117,7 +117,9 @@ def drive(
 @contextmanager
 def process(command: list[str], environment: dict[str, str], path: str, port: int) -> Iterator[int]:
     """A server until the block ends; gives its process id."""
-    child = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         while not _answers(port, path):
             if child.poll() is not None:
@@ -224,6 +226,7 @@ if __name__ == "__main__":
         uvicorn.run(
             "tests.benchmarks.bench_load:bare", port=int(sys.argv[2]), workers=2, loop="uvloop",
             log_level="warning", access_log=False, app_dir=str(Path(__file__).parents[2]),
+            timeout_worker_healthcheck=60,  # longer than loading takes on a busy machine
         )  # fmt: skip
         sys.exit(0)
     settings()
