@@ -8,15 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples.sync_world import (
-    ROOT,
-    Program,
-    base_environment,
-    free_port,
-    synthetic_home,
-)  # fmt: skip
+from tests.examples import sync_world
 
-PAGE = (ROOT / "docs" / "crm" / "README.md").read_text("utf-8")
+PAGE = (sync_world.ROOT / "docs" / "crm" / "README.md").read_text("utf-8")
 DONE = "片段已执行"
 
 
@@ -28,22 +22,12 @@ def snippets(language: str) -> list[str]:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of an integrator: where the service is, and a key for it."""
     folder = tmp_path_factory.mktemp("对接")
-    home = synthetic_home(folder)
-    port = free_port()
-    environment = base_environment() | {"ZYZ_HOME": str(home), "ZYZ_PORT": str(port)}
-    added = subprocess.run(
-        [sys.executable, "-m", "zyz_match", "key", "add", "示范系统", "--role", "admin"],
-        env=environment, cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    key = re.search(r"zyz_\S+", added.stdout)
-    assert key
-    url = f"http://127.0.0.1:{port}"
-    server = Program(
-        ["-m", "zyz_match", "serve"], environment, folder / "serve.log", f"{url}/v1/healthz"
-    )
-    server.start()
-    yield base_environment() | {"MATCH_URL": url, "MATCH_KEY": key[0], "HOME": str(folder)}
-    server.stop()
+    with sync_world.served(folder, "示范系统") as (url, key, _):
+        yield sync_world.base_environment() | {
+            "MATCH_URL": url,
+            "MATCH_KEY": key,
+            "HOME": str(folder),
+        }
 
 
 def run(command: list[str], script: str, environment: dict[str, str], parts: int) -> str:
@@ -79,16 +63,18 @@ def test_a_key_that_is_not_one_is_refused(served: dict[str, str]) -> None:
 
 
 def test_the_pages_name_the_scripts_that_are_there() -> None:
-    for page in (ROOT / "docs" / "crm").glob("*.md"):
+    for page in (sync_world.ROOT / "docs" / "crm").glob("*.md"):
         for name in re.findall(r"examples/\w+\.py", page.read_text("utf-8")):
             if not name.startswith("tests/"):
-                assert (ROOT / name).exists() or (ROOT / "tests" / name).exists(), name
+                assert (sync_world.ROOT / name).exists() or (
+                    sync_world.ROOT / "tests" / name
+                ).exists(), name
 
 
 def test_the_stages_on_the_pages_are_those_of_the_scripts() -> None:
     for page, script in (("odoo", "odoo_sync"), ("espocrm", "espocrm_sync")):
-        text = (ROOT / "docs" / "crm" / f"{page}.md").read_text("utf-8")
-        source = (ROOT / "examples" / f"{script}.py").read_text("utf-8")
+        text = (sync_world.ROOT / "docs" / "crm" / f"{page}.md").read_text("utf-8")
+        source = (sync_world.ROOT / "examples" / f"{script}.py").read_text("utf-8")
         block = re.search(r"^(?:STATUSES|STAGES).*?^}", source, re.MULTILINE | re.DOTALL)
         assert block
         for name in re.findall(r'^\s+"([^"]+)":', block[0], re.MULTILINE):
@@ -96,5 +82,8 @@ def test_the_stages_on_the_pages_are_those_of_the_scripts() -> None:
 
 
 def test_nothing_of_this_machine_is_on_the_pages() -> None:
-    for path in (*(ROOT / "docs" / "crm").glob("*.md"), *(ROOT / "examples").glob("*.py")):
+    for path in (
+        *(sync_world.ROOT / "docs" / "crm").glob("*.md"),
+        *(sync_world.ROOT / "examples").glob("*.py"),
+    ):
         assert str(Path.home()) not in path.read_text("utf-8")

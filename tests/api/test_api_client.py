@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import re
 import subprocess
 import sys
 import time
@@ -14,13 +13,7 @@ from typing import Any
 import pytest
 
 from api.main import create_app
-from tests.examples.sync_world import (
-    ROOT,
-    Program,
-    base_environment,
-    free_port,
-    synthetic_home,
-)  # fmt: skip
+from tests.examples import sync_world
 from zyz_match.settings import load_settings
 
 PACKAGE = "zyz_generated"
@@ -30,23 +23,10 @@ PACKAGE = "zyz_generated"
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Path]]:
     """Address and key of a real server that asks for one, and a folder with a client for it."""
     folder = tmp_path_factory.mktemp("client")
-    settings = load_settings({"ZYZ_HOME": str(synthetic_home(folder))})
-    port = free_port()
-    environment = base_environment() | {"ZYZ_HOME": str(settings.home), "ZYZ_PORT": str(port)}
-    added = subprocess.run(
-        [sys.executable, "-m", "zyz_match", "key", "add", "client", "--role", "admin"],
-        env=environment, cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    key = re.search(r"zyz_\S+", added.stdout)
-    assert key
-    url = f"http://127.0.0.1:{port}"
-    server = Program(
-        ["-m", "zyz_match", "serve"], environment, folder / "serve.log", f"{url}/v1/healthz"
-    )
-    server.start()
-    (folder / "openapi.json").write_text(json.dumps(create_app(settings).openapi()), "utf-8")
-    yield url, key[0], folder
-    server.stop()
+    with sync_world.served(folder, "client") as (url, key, home):
+        app = create_app(load_settings({"ZYZ_HOME": str(home)}))
+        (folder / "openapi.json").write_text(json.dumps(app.openapi()), "utf-8")
+        yield url, key, folder
 
 
 @pytest.fixture(scope="module")

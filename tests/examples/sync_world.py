@@ -3,6 +3,7 @@
 import atexit
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -288,3 +289,25 @@ def _compare(at: World, pairs: set[Pair], final: dict[Pair, str], by_officials: 
     for pair in by_officials:
         assert (stages[pair], newest[pair]) == ("contacted", "visited"), "what officials did"
     assert set(newest) == {*final, *by_officials}
+
+
+@contextmanager
+def served(folder: Path, key_name: str) -> Iterator[tuple[str, str, Path]]:
+    """Address and key of a real server that asks for one, and its data folder."""
+    home, port = synthetic_home(folder), free_port()
+    environment = base_environment() | {"ZYZ_HOME": str(home), "ZYZ_PORT": str(port)}
+    added = subprocess.run(
+        [sys.executable, "-m", "zyz_match", "key", "add", key_name, "--role", "admin"],
+        env=environment, cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    key = re.search(r"zyz_\S+", added.stdout)
+    assert key
+    url = f"http://127.0.0.1:{port}"
+    server = Program(
+        ["-m", "zyz_match", "serve"], environment, folder / "serve.log", f"{url}/v1/healthz"
+    )
+    server.start()
+    try:
+        yield url, key[0], home
+    finally:
+        server.stop()
