@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -140,3 +141,8 @@ def process(
         command, cwd=home.parent, capture_output=True, timeout=120, check=False,
         env=environment(home, **env),
     )  # fmt: skip
+
+
+def hears_interrupts() -> None:
+    """What a shell starts in the background ignores them, and so would a child."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

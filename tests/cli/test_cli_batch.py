@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.batch_world import firms, write_parts
-from tests.cli.conftest import DANGEROUS, Cli, environment, process
+from tests.cli.conftest import DANGEROUS, Cli, environment, hears_interrupts, process
 
 BATCH = ("rank", "--all", "--parquet", "企业", "-k", "15")
 
@@ -187,7 +187,7 @@ def test_an_interrupt_says_how_to_go_on(home: Path, parquet: Path) -> None:
         child = subprocess.Popen(
             [sys.executable, "-m", "zyz_match", *BATCH, "--out", out], cwd=home.parent,
             env=environment(home), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            preexec_fn=_hears_interrupts,
+            preexec_fn=hears_interrupts,
         )  # fmt: skip
         _wait_for(1, home.parent / f"{out}.work", child)
         child.send_signal(signal.SIGINT)
@@ -197,11 +197,6 @@ def test_an_interrupt_says_how_to_go_on(home: Path, parquet: Path) -> None:
     assert child.returncode == 130
     assert "从中断处继续" in said
     assert "Traceback" not in said
-
-
-def _hears_interrupts() -> None:
-    """What a shell starts in the background ignores them, and so would a child."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _wait_for(files: int, work: Path, child: "subprocess.Popen[Any]") -> None:

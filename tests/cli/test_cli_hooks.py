@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Cli, environment
+from tests.cli.conftest import Cli, environment, hears_interrupts
 from tests.receiver import receiver
 from zyz_match.service import Service
 from zyz_match.settings import load_settings
@@ -34,7 +34,7 @@ def test_the_sender_runs_until_it_is_interrupted(home: Path) -> None:
     command = [sys.executable, "-m", "zyz_match", "deliver"]
     process = subprocess.Popen(
         command, env=environment(home, PYTHONUTF8="1"), stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.PIPE, preexec_fn=hears_interrupts,
     )  # fmt: skip
     with process:
         assert process.stderr is not None

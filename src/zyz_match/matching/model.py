@@ -170,7 +170,10 @@ class Scores:
 
     def confidence(self, missing: Mask) -> Wide:
         """Share of the points whose data are there, of each firm of a table, in [0, 1]."""
-        return np.minimum(1.0, np.abs(self.points) @ ~missing / 100)
+        known = np.zeros(missing.shape[1])
+        for points, lacking in zip(np.abs(self.points), missing, strict=True):
+            known += points * ~lacking  # part by part, as `_sum`
+        return np.minimum(1.0, known / 100)
 
     # the best ----------------------------------------------------------------------------------
 
