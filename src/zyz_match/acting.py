@@ -14,7 +14,7 @@ from functools import cache
 
 
 class Role(StrEnum):
-    """What somebody may do; api/security.py has the table."""
+    """What somebody may do; api/permissions.py has the table."""
 
     ADMIN = "admin"  # 市级管理员
     TOWN = "town"  # 专业镇专班：只见自己的镇

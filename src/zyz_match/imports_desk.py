@@ -17,6 +17,7 @@ from zyz_match import profiles
 from zyz_match.acting import Actor, Role, acting, actor
 from zyz_match.errors import InputError, NeedsConfirmation, NotFoundError
 from zyz_match.jobs_desk import Job, JobDesk, Task
+from zyz_match.leads_desk import LeadDesk, confirm_rejects
 from zyz_match.progress import Progress, silent
 from zyz_match.storage.imports import Batch, BatchResult, UndoResult
 from zyz_match.storage.jobs import JobState, Outcome
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from zyz_match.leads_desk import RowReport
     from zyz_match.storage.readers import FirmFile
-    from zyz_match.storage.row_files import Kind
 
 __all__ = ["Batch", "ImportDesk", "ImportKind", "ImportReport", "UndoResult", "check_file_name"]
 
@@ -58,33 +58,39 @@ def check_file_name(name: str) -> str:
     return name
 
 
-class ImportDesk(JobDesk):
+class ImportDesk(JobDesk, LeadDesk):
     """Files that were sent, their jobs and their batches."""
 
-    if TYPE_CHECKING:  # what the rest of the hall lends
+    def import_firms(
+        self,
+        path: Path,
+        *,
+        dry_run: bool = False,
+        confirmed: bool = False,
+        rejects_path: Path | None = None,
+        progress: Progress = silent,
+    ) -> ImportReport:
+        """Read a firm table of any supported shape and store it, all rows or none.
 
-        def import_firms(
-            self,
-            path: Path,
-            *,
-            dry_run: bool = False,
-            confirmed: bool = False,
-            rejects_path: Path | None = None,
-            progress: Progress = silent,
-        ) -> ImportReport:
-            """See `Service`."""
+        `rejects_path` receives the refused rows with their reasons (default: beside the file;
+        nothing is written on a dry run). Raises FileError when the file is no firm table,
+        NeedsConfirmation when more than a fifth of its rows are refused and `confirmed` is not set.
+        """
+        from zyz_match.storage import readers
 
-        def import_rows(
-            self,
-            kind: Kind,
-            path: Path,
-            *,
-            dry_run: bool = False,
-            confirmed: bool = False,
-            rejects_path: Path | None = None,
-            progress: Progress = silent,
-        ) -> RowReport:
-            """See `LeadDesk`."""
+        file = readers.read_firms(path, progress=lambda d, n: progress("读取", d, n))
+        where = None
+        if len(file.rejects) and not dry_run:
+            where = rejects_path or path.with_name(f"{path.stem}.rejects.csv")
+            readers.write_rejects(file.rejects, where)
+        if dry_run:
+            return ImportReport(file, None, where)
+        confirm_rejects(path.name, file.rows, len(file.rejects), where, confirmed=confirmed)
+        batch = self.store.import_firms(
+            file.frame, file.contacts, file_name=file.file_name, file_hash=file.file_hash,
+            progress=lambda d, n: progress("写入", d, n),
+        )  # fmt: skip
+        return ImportReport(file, batch, where)
 
     @property
     def tasks(self) -> Mapping[str, Task]:

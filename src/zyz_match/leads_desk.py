@@ -119,15 +119,8 @@ class LeadDesk:
         )  # fmt: skip
         return Recorded(*self.store.record_lead(entry))
 
-    def leads(
-        self,
-        town: str = "",
-        firm: str = "",
-        *,
-        after: tuple[date, int] | None = None,
-        k: int = 50,
-    ) -> list[LeadEntry]:
-        """Entries of a town, a firm or all, newest date first; `after` is (date, id) of the last.
+    def leads(self, town: str = "", firm: str = "", *, k: int = 50) -> list[LeadEntry]:
+        """Entries of a town, a firm or all, newest date first.
 
         Raises InputError unless 1 <= k <= MAX_ENTRIES.
         """
@@ -135,7 +128,7 @@ class LeadDesk:
             raise InputError(f"条数应为 1 到 {MAX_ENTRIES} 之间的整数，现为 {k}。")
         town_id = self.town(town).id if town else None
         firm_id = self.firm(firm).firm_id if firm else None
-        return self.store.lead_entries(town_id, firm_id, after, k)
+        return self.store.lead_entries(town_id, firm_id, limit=k)
 
     def firm_names(self, firm_ids: list[str]) -> dict[str, str]:
         """The names of firms by id; a firm that is gone has none."""

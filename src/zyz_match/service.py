@@ -13,9 +13,8 @@ from zyz_match.acting import actor
 from zyz_match.batch_desk import BatchDesk
 from zyz_match.domain import Explanation, Filters, Firm, Shortlist, Similar, Town, TownFit
 from zyz_match.errors import FileError, InputError, NotFoundError
-from zyz_match.imports_desk import ImportDesk, ImportReport
+from zyz_match.imports_desk import ImportDesk
 from zyz_match.inbound_desk import InboundDesk
-from zyz_match.leads_desk import LeadDesk, confirm_rejects
 from zyz_match.ops_desk import OpsDesk
 from zyz_match.progress import Progress, silent
 from zyz_match.settings import Settings
@@ -49,7 +48,7 @@ class State(NamedTuple):
     model: str  # the version that should serve
 
 
-class Service(AccessDesk, BatchDesk, ImportDesk, InboundDesk, LeadDesk, OpsDesk, UpsertDesk):
+class Service(AccessDesk, BatchDesk, ImportDesk, InboundDesk, OpsDesk, UpsertDesk):
     """Everything the doors can ask for; thread-safe, one per process."""
 
     _towns: tuple[str, list[Town]] = ("", [])  # all of them at a stamp
@@ -152,37 +151,6 @@ class Service(AccessDesk, BatchDesk, ImportDesk, InboundDesk, LeadDesk, OpsDesk,
         """Create or replace the towns of a YAML or JSON-lines file; id -> what happened."""
         return {t.id: self.store.put_town(t) for t in profiles.read_towns(path)}
 
-    def import_firms(
-        self,
-        path: Path,
-        *,
-        dry_run: bool = False,
-        confirmed: bool = False,
-        rejects_path: Path | None = None,
-        progress: Progress = silent,
-    ) -> ImportReport:
-        """Read a firm table of any supported shape and store it, all rows or none.
-
-        `rejects_path` receives the refused rows with their reasons (default: beside the file;
-        nothing is written on a dry run). Raises FileError when the file is no firm table,
-        NeedsConfirmation when more than a fifth of its rows are refused and `confirmed` is not set.
-        """
-        from zyz_match.storage import readers
-
-        file = readers.read_firms(path, progress=lambda d, n: progress("读取", d, n))
-        where = None
-        if len(file.rejects) and not dry_run:
-            where = rejects_path or path.with_name(f"{path.stem}.rejects.csv")
-            readers.write_rejects(file.rejects, where)
-        if dry_run:
-            return ImportReport(file, None, where)
-        confirm_rejects(path.name, file.rows, len(file.rejects), where, confirmed=confirmed)
-        batch = self.store.import_firms(
-            file.frame, file.contacts, file_name=file.file_name, file_hash=file.file_hash,
-            progress=lambda d, n: progress("写入", d, n),
-        )  # fmt: skip
-        return ImportReport(file, batch, where)
-
     def batches(self) -> list[Batch]:
         """All imports, newest first."""
         return self.store.batches()
@@ -192,8 +160,8 @@ class Service(AccessDesk, BatchDesk, ImportDesk, InboundDesk, LeadDesk, OpsDesk,
         if (known := self.store.firm(text)) is not None:
             return known
         found = self.store.find_firms(text, limit=6)
-        exact = [f for f in found if text in (f.firm_id, f.uscc, f.stock_code, f.name)]
-        if len(exact) == 1 or (exact and text == exact[0].firm_id):
+        exact = [f for f in found if text in (f.uscc, f.stock_code, f.name)]
+        if len(exact) == 1:
             return exact[0]
         if len(found) == 1:
             return found[0]

@@ -110,7 +110,10 @@ class Quick:
         same = {n: model.weights[n] for n in sorted(TOWNLESS & self.parts.keys())}
         curves = tuple((n, model.curves[n]) for n in same if n in model.curves)
         key = tuple(same.items()), curves
-        base: Floats = self.index.recent("base", key, lambda: self._added(same, self._none()))
+        size = self.index.size
+        base: Floats = self.index.recent(
+            "base", key, lambda: self._added(same, np.zeros(size, np.float32))
+        )
         own = {
             n: model.weights[n]
             for n, part in self.parts.items()
@@ -121,9 +124,6 @@ class Quick:
         whole: Floats = self.index.scratch.owned(self, len(base), np.float32)
         whole[:] = base
         return self._added(own, whole)
-
-    def _none(self) -> Floats:
-        return np.zeros(self.index.size, np.float32)
 
     def _added(self, weights: dict[str, float], base: Floats) -> Floats:
         for name, weight in weights.items():

@@ -161,7 +161,7 @@ class Accounts:
                 return
             failed = found["failed"] + 1
             locked = failed >= MAX_FAILED
-            until = (datetime.now(UTC) + LOCKED_FOR).isoformat(timespec="milliseconds")
+            until = rows.utc_text(datetime.now(UTC) + LOCKED_FOR)
             values = {"failed": 0 if locked else failed, "locked_until": until if locked else None}
             _update(connection, account_id, values)
             action = "account.lock" if locked else "session.refused"

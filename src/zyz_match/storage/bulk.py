@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from zyz_match.storage import guard
@@ -16,6 +17,12 @@ def insert(connection: Connection, table: sa.Table, rows: _Rows) -> None:
     """Insert rows that give every column of the table."""
     names = [c.name for c in table.columns]
     fill(connection, table.name, names, _tuples(names, rows))
+
+
+def inserting(connection: Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT in the words of the database, which may say what becomes of rows that are there."""
+    own = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    return own(table)
 
 
 def update(connection: Connection, table: sa.Table, rows: _Rows) -> None:

@@ -150,7 +150,7 @@ class Deliveries:
 
     def sweep(self) -> int:
         """Forget tries older than TRIES_KEPT; how many went."""
-        before = (datetime.now(UTC) - TRIES_KEPT).isoformat(timespec="milliseconds")
+        before = rows.utc_text(datetime.now(UTC) - TRIES_KEPT)
         with self._database.write_rows() as connection:
             return connection.execute(sa.delete(tries).where(tries.c.at < before)).rowcount
 
@@ -238,7 +238,7 @@ def _due(
 
 
 def _later(seconds: float) -> str:
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+    return rows.utc_text(datetime.now(UTC) + timedelta(seconds=seconds))
 
 
 def _follows(tried: Tried) -> dict[str, Any]:

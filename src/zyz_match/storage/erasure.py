@@ -7,10 +7,9 @@ brings them back; a remembered fingerprint of a phone number could be guessed.
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from zyz_match.errors import NotFoundError
-from zyz_match.storage import audit, people, rows
+from zyz_match.storage import audit, bulk, people, rows
 from zyz_match.storage.database import Database
 from zyz_match.storage.tables import batch, contact, erasure, firm
 
@@ -34,14 +33,14 @@ class Contacts:
 
         Imports bring none to this firm from now on, see `allow`. NotFoundError for no such firm.
         """
-        insert = sqlite.insert if self._database.at_hand else postgresql.insert
         with self._database.write() as connection:
             known = sa.select(firm.c.firm_id).where(firm.c.firm_id == firm_id)
             if connection.execute(known).first() is None:
                 raise NotFoundError(f"没有企业“{firm_id}”。")
             ours = contact.c.firm_id == firm_id
             removed = connection.execute(sa.delete(contact).where(ours)).rowcount
-            mark = insert(erasure).values(firm_id=firm_id, at=rows.utc_now())
+            mark = bulk.inserting(connection, erasure)
+            mark = mark.values(firm_id=firm_id, at=rows.utc_now())
             connection.execute(mark.on_conflict_do_nothing())
             audit.note(connection, "contact.erase", firm_id, {"contacts": removed})
             return int(removed)
@@ -58,9 +57,7 @@ class Contacts:
     def expire(self, days: int) -> int:
         """Remove the contacts that imports brought more than so many days ago; how many."""
         moment = datetime.now(UTC) - timedelta(days=days)
-        old = sa.select(batch.c.id).where(
-            batch.c.created_at < moment.isoformat(timespec="milliseconds")
-        )
+        old = sa.select(batch.c.id).where(batch.c.created_at < rows.utc_text(moment))
         with self._database.write() as connection:
             gone = sa.delete(contact).where(contact.c.batch_id.in_(old))
             removed = int(connection.execute(gone).rowcount)

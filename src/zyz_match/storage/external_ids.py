@@ -4,11 +4,10 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from zyz_match.domain import ExternalId
-from zyz_match.storage import rows
+from zyz_match.storage import bulk, rows
 from zyz_match.storage.identity import chunks
 from zyz_match.storage.tables import external_id as table
 
@@ -46,7 +45,6 @@ def of(
 
 def put(connection: Connection, kind: Kind, owners: Mapping[ExternalId, str]) -> None:
     """Let external ids name these records of ours from now on."""
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     moment = rows.utc_now()
     values = [
         {"system": e.system, "object": e.object, "external_id": e.id, "kind": kind,
@@ -54,7 +52,7 @@ def put(connection: Connection, kind: Kind, owners: Mapping[ExternalId, str]) ->
         for e, own_id in owners.items()
     ]  # fmt: skip
     for part in chunks(values):
-        added = insert(table)
+        added = bulk.inserting(connection, table)
         newer = {n: added.excluded[n] for n in ("kind", "own_id", "updated_at")}
         key = [c.name for c in table.primary_key]
         connection.execute(added.on_conflict_do_update(index_elements=key, set_=newer), part)

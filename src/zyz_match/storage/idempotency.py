@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from zyz_match.storage import bulk
 from zyz_match.storage.database import Database
 from zyz_match.storage.tables import idempotency as table
 
@@ -117,13 +117,12 @@ def _text(moment: datetime) -> str:
 
 
 def _insert(connection: Connection, lease: Lease, now: str) -> bool:
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     asked = lease.asked
     values = {
         "caller": asked.caller, "key": asked.key, "fingerprint": asked.fingerprint,
         "created_at": now, "leased_until": lease.until,
     }  # fmt: skip
-    added = insert(table).values(values).on_conflict_do_nothing()
+    added = bulk.inserting(connection, table).values(values).on_conflict_do_nothing()
     return connection.execute(added.returning(table.c.key)).first() is not None
 
 

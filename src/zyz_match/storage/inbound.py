@@ -10,12 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from zyz_match.domain import ExternalId, LeadEntry
 from zyz_match.errors import InputError, NotFoundError
-from zyz_match.storage import audit, external_ids, leads, rows
+from zyz_match.storage import audit, bulk, external_ids, leads, rows
 from zyz_match.storage.database import Database
 from zyz_match.storage.tables import inbound as table
 from zyz_match.storage.tables import lead
@@ -59,8 +58,7 @@ class Inbox:
             "body": body, "state": "waiting",
         }  # fmt: skip
         with self._database.write_rows() as connection:
-            insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-            added = insert(table).values(values).on_conflict_do_nothing()
+            added = bulk.inserting(connection, table).values(values).on_conflict_do_nothing()
             new = connection.execute(added.returning(table.c.message_id))
             return new.first() is not None
 
@@ -127,7 +125,7 @@ class Inbox:
 
     def sweep(self) -> int:
         """Forget the bodies of messages refused long ago; how many."""
-        before = (datetime.now(UTC) - KEPT).isoformat(timespec="milliseconds")
+        before = rows.utc_text(datetime.now(UTC) - KEPT)
         old = (table.c.state == "refused") & (table.c.received_at < before) & (table.c.body != "")
         with self._database.write_rows() as connection:
             return connection.execute(sa.update(table).where(old).values(body="")).rowcount

@@ -13,11 +13,10 @@ from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from zyz_match.errors import NotFoundError
-from zyz_match.storage import audit, rows, serving
+from zyz_match.storage import audit, bulk, rows, serving
 from zyz_match.storage.database import Database
 from zyz_match.storage.tables import job as table
 
@@ -177,14 +176,17 @@ class Jobs:
 
 def _insert(connection: Connection, kind: str, params: Mapping[str, Any], slot: str) -> str:
     """Add a job, under the id returned, unless one in its slot has not ended yet."""
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     now = rows.utc_now()
     values: dict[str, str] = {
         "id": f"J{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(3)[:5]}", "kind": kind,
         "state": JobState.QUEUED, "slot": slot, "params": json.dumps(params, allow_nan=False),
         "created_at": now, "heartbeat_at": now,
     }  # fmt: skip
-    added = insert(table).values(values).on_conflict_do_nothing(index_elements=["slot"])
+    added = (
+        bulk.inserting(connection, table)
+        .values(values)
+        .on_conflict_do_nothing(index_elements=["slot"])
+    )
     connection.execute(added)
     return values["id"]
 
@@ -196,7 +198,7 @@ def _lock(query: sa.Select[Any]) -> sa.Select[Any]:
 
 def _silent_for(lease: float) -> sa.ColumnElement[bool]:
     since = datetime.now(UTC) - timedelta(seconds=lease)
-    return table.c.heartbeat_at < since.isoformat(timespec="milliseconds")
+    return table.c.heartbeat_at < rows.utc_text(since)
 
 
 def _open(kind: str) -> sa.ColumnElement[bool]:

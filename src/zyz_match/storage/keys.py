@@ -140,7 +140,7 @@ def _get(connection: Connection, key_id: str) -> sa.RowMapping:
 
 
 def _text(value: datetime | None) -> str | None:
-    return None if value is None else value.astimezone(UTC).isoformat(timespec="milliseconds")
+    return None if value is None else rows.utc_text(value.astimezone(UTC))
 
 
 def _key(row: sa.RowMapping) -> ApiKey:

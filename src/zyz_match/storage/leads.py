@@ -273,28 +273,6 @@ def as_entry(row: RowMapping) -> LeadEntry:
     )  # fmt: skip
 
 
-def entries(
-    connection: Connection,
-    town_id: str | None,
-    firm_id: str | None,
-    after: tuple[date, int] | None,
-    limit: int,
-) -> list[LeadEntry]:
-    """Entries that the actor sees, newest date first; `after` is (date, id) of the last one."""
-    query = selected().order_by(table.c.date.desc(), table.c.id.desc()).limit(limit)
-    if (seen := actor().towns) is not None:
-        query = query.where(table.c.town_id.in_(sorted(seen)))
-    if town_id is not None:
-        query = query.where(table.c.town_id == town_id)
-    if firm_id is not None:
-        query = query.where(table.c.firm_id == firm_id)
-    if after is not None:
-        day, number = after[0].isoformat(), after[1]
-        same_day = (table.c.date == day) & (table.c.id < number)
-        query = query.where((table.c.date < day) | same_day)
-    return [as_entry(r) for r in connection.execute(query).mappings()]
-
-
 def care(connection: Connection, town_id: str, firm_ids: Collection[str]) -> dict[str, Care]:
     """Stage, owner and date of the newest effective entry of each firm in a town."""
     found: dict[str, Care] = {}

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from zyz_match.errors import InputError
-from zyz_match.storage import rows, stamps
+from zyz_match.storage import bulk, rows, stamps
 from zyz_match.storage.identity import chunks
 from zyz_match.storage.tables import event, existing
 
@@ -21,15 +20,14 @@ EVENT_COLUMNS = ("firm_id", "date", "region", "industry", "target", "kind", "amo
 
 def _add_missing(connection: Connection, table: sa.Table, values: Iterable[dict[str, Any]]) -> int:
     """Insert the rows whose key is new; how many those were."""
-    sqlite_store = connection.dialect.name == "sqlite"
-    insert = sqlite.insert if sqlite_store else postgresql.insert
+    added = bulk.inserting(connection, table).on_conflict_do_nothing()
     before = _count(connection, table)
     for part in chunks(values):
-        connection.execute(insert(table).on_conflict_do_nothing(), part)
-    added = _count(connection, table) - before
-    if added:
+        connection.execute(added, part)
+    new = _count(connection, table) - before
+    if new:
         stamps.renew_firms(connection, "links")
-    return added
+    return new
 
 
 def _count(connection: Connection, table: sa.Table) -> int:

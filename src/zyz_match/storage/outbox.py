@@ -125,7 +125,7 @@ class Outbox:
         That one stays, so that who has read everything goes on from there even after a long
         silence.
         """
-        before = (datetime.now(UTC) - KEPT).isoformat(timespec="milliseconds")
+        before = rows.utc_text(datetime.now(UTC) - KEPT)
         newest = sa.select(sa.func.max(table.c.id)).where(table.c.at < before)
         with self._database.read() as connection:
             last = connection.execute(newest).scalar()

@@ -25,7 +25,12 @@ Record = dict[str, Any]  # one firm: the columns of Col, missing numbers are Non
 
 def utc_now() -> str:
     """This moment as ISO text in UTC."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return utc_text(datetime.now(UTC))
+
+
+def utc_text(moment: datetime) -> str:
+    """A moment of UTC as the tables keep it: texts sort as the moments do."""
+    return moment.isoformat(timespec="milliseconds")
 
 
 def clean(text: str, what: str, limit: int = MAX_KEY) -> str:

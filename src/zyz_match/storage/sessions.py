@@ -40,8 +40,8 @@ class Sessions:
             connection.execute(sa.delete(table).where(table.c.expires_at < rows.utc_now()))
             connection.execute(
                 sa.insert(table).values(
-                    token_hash=token_hash, account_id=account_id, created_at=_text(now),
-                    expires_at=_text(now + LASTS),
+                    token_hash=token_hash, account_id=account_id, created_at=rows.utc_text(now),
+                    expires_at=rows.utc_text(now + LASTS),
                 )
             )  # fmt: skip
             audit.note(connection, "session.start", account_id, {"how": how})
@@ -75,7 +75,3 @@ class Sessions:
             connection.execute(sa.delete(table).where(this))
             audit.note(connection, "session.end", owner)
             return True
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds")

@@ -10,13 +10,12 @@ from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from zyz_match.domain import Filters, Receipt, ReceiptItem, Shortlist, Town
 from zyz_match.errors import InputError, NotFoundError
 from zyz_match.profiles import town_from
-from zyz_match.storage import audit, outbox, rows, towns
+from zyz_match.storage import audit, bulk, outbox, rows, towns
 from zyz_match.storage.tables import shortlist as table
 from zyz_match.storage.tables import shortlist_item as item
 
@@ -94,11 +93,12 @@ def hash_of(firm_ids: Collection[str]) -> str:
 
 def _insert(connection: Connection, values: dict[str, Any]) -> str:
     """Add a receipt under a new id, also while others do the same; the id."""
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     while True:
         moment = datetime.now(UTC).strftime("%Y%m%d%H%M%S")
         receipt = f"L{moment}{secrets.token_hex(3)[:5]}"
-        added = insert(table).values(id=receipt, **values).on_conflict_do_nothing()
+        added = (
+            bulk.inserting(connection, table).values(id=receipt, **values).on_conflict_do_nothing()
+        )
         if connection.execute(added.returning(table.c.id)).first() is not None:
             return receipt
 

@@ -37,7 +37,7 @@ from zyz_match.storage.imports import Batch, BatchResult, UndoResult
 from zyz_match.storage.inbound import Inbox
 from zyz_match.storage.jobs import Jobs
 from zyz_match.storage.keys import Keys
-from zyz_match.storage.listing import Lists
+from zyz_match.storage.listing import Listing, Lists
 from zyz_match.storage.outbox import Outbox
 from zyz_match.storage.row_imports import Plan
 from zyz_match.storage.serving import ServingRow
@@ -365,9 +365,13 @@ class Store:
         after: tuple[date, int] | None = None,
         limit: int = 100,
     ) -> list[LeadEntry]:
-        """Entries, newest date first, corrected ones too; `after` is (date, id) of the last."""
-        with self._database.read() as connection:
-            return leads.entries(connection, town_id, firm_id, after, limit)
+        """Entries that the actor sees, newest date first; `after` is (date, id) of the last."""
+        where = {"town_id": town_id, "firm_id": firm_id}
+        asked = Listing(
+            limit, "date", after=(after[0].isoformat(), str(after[1])) if after else None,
+            where={name: [value] for name, value in where.items() if value is not None},
+        )  # fmt: skip
+        return [stored.thing for stored in self.lists.leads(asked)]
 
     def lead_rounds(self) -> pd.DataFrame:
         """One row a round of a town and a firm, from entries that no other one corrects.

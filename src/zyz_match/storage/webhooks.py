@@ -100,7 +100,7 @@ class Webhooks:
 
     def rotate(self, webhook_id: str, new: Salt, until: datetime) -> Webhook:
         """Sign with a new secret, and until a moment with the one before as well."""
-        ends = until.isoformat(timespec="milliseconds")
+        ends = rows.utc_text(until)
         with self._database.read() as connection:
             before = _get(connection, webhook_id).salts[0]
         kept = (new, Salt(before.salt, before.check, ends))
