@@ -1,10 +1,11 @@
 """From the start of a process to its end: warm, ready, draining; what it does on the side."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 
@@ -66,31 +67,29 @@ class Lifecycle:
 
     def __init__(self, service: Service, seen: Seen, drain: float) -> None:
         self._service, self._seen, self._drain = service, seen, drain
+        self._over = asyncio.Event()
         self.draining = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Do what is done on the side until the end, then what is left of it."""
-        tasks = [asyncio.create_task(self._note()), asyncio.create_task(self._sweep())]
+        notes = asyncio.create_task(self._every(NOTE_SECONDS, self._seen.note))
+        sweeps = asyncio.create_task(self._every(SWEEP_SECONDS, self._expire))
         with self._told_to_stop():
             try:
                 yield
             finally:
                 self.draining = True
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                self._over.set()
+                await asyncio.gather(notes, sweeps)
                 await run_in_threadpool(self._seen.note)
 
-    async def _note(self) -> None:
-        while True:
-            await asyncio.sleep(NOTE_SECONDS)
-            await run_in_threadpool(self._seen.note)
-
-    async def _sweep(self) -> None:
-        while True:
-            await run_in_threadpool(self._expire)
-            await asyncio.sleep(SWEEP_SECONDS)
+    async def _every(self, seconds: float, act: Callable[[], None]) -> None:
+        """Act now and then until the end; what has begun is not left alone with a closing store."""
+        while not self._over.is_set():
+            await run_in_threadpool(act)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), seconds)
 
     def _expire(self) -> None:
         try:

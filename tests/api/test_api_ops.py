@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -207,6 +208,29 @@ def test_contacts_run_out_after_the_days_that_the_settings_say(tmp_path: Path) -
             "contacts": 18, "days": 30,
         }  # fmt: skip
         assert service.expire_contacts() == 0
+
+
+def test_the_store_is_not_closed_under_what_the_process_does_on_the_side(
+    guarded: AccessWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, steps = threading.Event(), list[str]()
+    close = Service.close
+
+    def expire(_: Service) -> int:
+        begun.set()
+        time.sleep(0.5)
+        steps.append("expired")
+        return 0
+
+    def closed(service: Service) -> None:
+        steps.append("closed")
+        close(service)
+
+    monkeypatch.setattr(Service, "expire_contacts", expire)
+    monkeypatch.setattr(Service, "close", closed)
+    with guarded.client():
+        assert begun.wait(10)
+    assert steps == ["expired", "closed"]
 
 
 # probes and metrics ------------------------------------------------------------------------

@@ -14,19 +14,17 @@ import random
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-import uvicorn
-from fastapi import FastAPI
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
 
 from tests.benchmarks import common
 from tests.benchmarks.bench_api import home, settings
@@ -37,13 +35,7 @@ WORKERS, THINK, BUDGET = "2", 1.0, 1.1
 LONGEST = 4.0  # seconds of thought; the server closes a connection after five without a word
 LISTS, SEARCH, WRITES, JOBS = "ranked lists", "search", "writes", "job status"
 SHARES = {LISTS: 60, SEARCH: 20, WRITES: 15, JOBS: 5}
-bare = FastAPI()
-
-
-@bare.get("/bare")
-def route() -> dict[str, str]:
-    """As little as a route can do."""
-    return {"status": "ok"}
+BARE = "-m uvicorn tests.benchmarks.bare:app --loop uvloop --log-level warning --no-access-log"
 
 
 class Done(NamedTuple):
@@ -107,11 +99,8 @@ def drive(
             done.append(user.ask(kinds(user.draws)))
             time.sleep(min(LONGEST, user.draws.expovariate(1 / THINK)))
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(users)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(users) as pool:
+        list(pool.map(work, range(users)))  # a user that fails ends the bench
     return done
 
 
@@ -180,8 +169,8 @@ def main() -> int:
         done = drive(port, given.users, given.seconds, lambda draws: draws.choice(mixed))
         after = own_memory(parent)
     port = free_port()
-    command = [sys.executable, __file__, "--bare", str(port)]
-    with process(command, {}, "/bare", port):
+    command = [sys.executable, *BARE.split(), "--workers", WORKERS, "--port", str(port)]
+    with process(command, {"PYTHONPATH": str(ROOT)}, "/bare", port):
         plain = drive(port, given.users, 20, lambda draws: "bare")
     return report(given, done, Spread.of(d.milliseconds for d in plain), before, after)
 
@@ -223,12 +212,5 @@ def report(
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--bare"]:
-        uvicorn.run(
-            "tests.benchmarks.bench_load:bare", port=int(sys.argv[2]), workers=2, loop="uvloop",
-            log_level="warning", access_log=False, app_dir=str(Path(__file__).parents[2]),
-            timeout_worker_healthcheck=60,  # longer than loading takes on a busy machine
-        )  # fmt: skip
-        sys.exit(0)
     settings()
     sys.exit(main())
