@@ -8,7 +8,7 @@ COMPILE := uv pip compile pyproject.toml --generate-hashes --universal --python-
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint bench bench-quick lock dist clean
+.PHONY: help run serve test test-all lint bench bench-quick lock dist clean
 
 help: ## 显示本帮助
 	@cd "$(ROOT)" && sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/p' Makefile | expand -t 20
@@ -19,7 +19,10 @@ run: $(ROOT).venv/run.done ## 建好环境，对随附专业镇和样例企业�
 serve: $(ROOT).venv/run.done ## 在本机启动接口，文档在 http://127.0.0.1:8000/docs
 	@cd "$(ROOT)" && $(BIN)/python -m zyz_match serve
 
-test: $(ROOT).venv/dev.done ## 跑全部默认测试，并打印分支覆盖率
+test: $(ROOT).venv/dev.done ## 跑默认测试（三分钟左右）
+	@cd "$(ROOT)" && $(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: $(ROOT).venv/dev.done ## 跑全部测试，含杀进程、真服务和长计算的，并打印分支覆盖率（一刻钟）
 	@cd "$(ROOT)" && $(BIN)/python -m pytest -n 2 --cov --cov-branch --cov-report=term --cov-fail-under=90
 
 lint: $(ROOT).venv/dev.done ## ruff 与 mypy --strict

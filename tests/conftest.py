@@ -1,5 +1,6 @@
 """Databases for the tests: every test that asks gets a fresh one, of either kind."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,8 +28,20 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
     yield from _database(request, tmp_path, migrated=False)
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite store with all tables and nothing else."""
+    file = tmp_path_factory.mktemp("template") / "zyz.db"
+    Store.open(f"sqlite:///{file}").close()
+    return file
+
+
 @pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
+def store(database_url: str, migrated_file: Path) -> Iterator[Store]:
+    if database_url.startswith("sqlite"):
+        file = Path(database_url.removeprefix("sqlite:///"))
+        file.parent.mkdir()
+        shutil.copy(migrated_file, file)
     with Store.open(database_url) as store:
         yield store
 

@@ -33,6 +33,7 @@ _SETTINGS = {
 }  # fmt: skip
 _INITDB = ("-U", "zyz", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 _FOLDER = "zyzpg-"
+_ROOM = 2**31  # bytes
 # becomes the user that postgres runs as, asks to die with its parent, becomes postgres
 _LAUNCHER = """
 import ctypes, os, pwd, sys
@@ -131,7 +132,7 @@ def _binaries() -> Path:
 @contextmanager
 def _own_server(binaries: Path) -> Iterator[sa.URL]:
     _sweep()
-    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=_place()))
     process = None
     try:
         user, binaries = _unprivileged(folder, binaries)
@@ -144,9 +145,17 @@ def _own_server(binaries: Path) -> Iterator[sa.URL]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _place() -> Path:
+    """Where the data lie: in memory if it has room, where databases are made 20 times as fast."""
+    memory = Path("/dev/shm")
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM:
+        return memory
+    return Path(tempfile.gettempdir())
+
+
 def _sweep() -> None:
     """Remove what test runs that were killed left behind."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*-*"):
+    for left in _place().glob(f"{_FOLDER}*-*"):
         owner = left.name.removeprefix(_FOLDER).partition("-")[0]
         if owner.isdecimal() and not Path(f"/proc/{owner}").exists() and Path("/proc/1").exists():
             shutil.rmtree(left, ignore_errors=True)

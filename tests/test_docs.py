@@ -31,6 +31,7 @@ def test_there_are_commands_to_run() -> None:
     assert len(readme_commands()) >= 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", readme_commands())
 def test_a_command_of_the_readme_runs_as_written(command: str, home: Path) -> None:
     words = [

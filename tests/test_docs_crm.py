@@ -10,6 +10,8 @@ import pytest
 
 from tests.examples import sync_world
 
+pytestmark = pytest.mark.slow
+
 PAGE = (sync_world.ROOT / "docs" / "crm" / "README.md").read_text("utf-8")
 DONE = "片段已执行"
 

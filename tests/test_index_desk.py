@@ -63,6 +63,7 @@ def without_worker(service: DeskService) -> list[tuple[str, ...]]:
 # at once ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_few_new_firms_are_served_at_once_and_later_by_a_whole_index(
     service: DeskService,
 ) -> None:
@@ -187,6 +188,7 @@ def test_a_build_that_fails_is_tried_again_after_the_next_change(service: DeskSe
         assert late.row(f"{NEW}1") is not None
 
 
+@pytest.mark.slow
 def test_a_killed_build_leaves_the_old_index_serving(
     service: DeskService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,6 +263,7 @@ def test_a_damaged_index_is_named_and_built_anew(service: DeskService, tmp_path:
 # among processes -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_of_many_processes_one_builds(tmp_path: Path) -> None:
     with open_desk(tmp_path) as service:
         workers = [service._spawn("--index") for _ in range(2)]

@@ -23,6 +23,7 @@ def ended(service: DeskService, job_id: str) -> bool:
     return service.job(job_id).ended
 
 
+@pytest.mark.slow
 def test_a_better_model_serves_in_every_process_from_its_next_request(tmp_path: Path) -> None:
     with open_desk(tmp_path) as service, open_desk(tmp_path) as other:
         before = other.rank("铸造", k=3)
@@ -48,6 +49,7 @@ def test_a_better_model_serves_in_every_process_from_its_next_request(tmp_path: 
         assert (told["nice"], told["threads"]) == (10, "1")
 
 
+@pytest.mark.slow
 def test_a_killed_workers_job_is_taken_over(tmp_path: Path, database_url: str) -> None:
     with open_desk(tmp_path, database_url) as service:
         service.pace = PACE
@@ -65,6 +67,7 @@ def test_a_killed_workers_job_is_taken_over(tmp_path: Path, database_url: str) -
         assert service.model().version == service._models.versions()[0]
 
 
+@pytest.mark.slow
 def test_two_workers_at_once_do_one_job_once(tmp_path: Path) -> None:
     with open_desk(tmp_path) as service:
         service.index()

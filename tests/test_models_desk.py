@@ -51,6 +51,7 @@ def test_the_prior_can_be_promoted_again(service: DeskService) -> None:
     assert service.model().version == "prior-1"
 
 
+@pytest.mark.slow
 def test_a_real_other_process_is_asked_before_a_version_serves(tmp_path: Path) -> None:
     with open_desk(tmp_path) as service:
         version = keep_model(service, words=60.0)

@@ -42,6 +42,7 @@ towns = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(towns)
 def test_a_town_written_out_is_read_back_the_same(town: Town) -> None:
     assert town_from(town_to(town)) == town
@@ -130,6 +131,7 @@ def test_files_of_every_usual_encoding_are_read(tmp_path: Path, encoding: str) -
     assert [t.id for t in read_towns(tmp_path / "a.jsonl")] == ["a", "b"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "message"),
     [

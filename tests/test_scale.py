@@ -32,6 +32,7 @@ cuts = st.lists(st.integers(0, 40), max_size=5).map(sorted)
 # the answer ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @few
 @given(cuts, st.integers(1, 60), st.integers(0, 5))
 def test_partitions_give_the_answer_of_one_index(
@@ -152,6 +153,7 @@ def stopping_after(tasks: int, seen: list[Task]) -> batch.Engine:
     return engine
 
 
+@pytest.mark.slow
 def test_what_was_done_before_an_interruption_is_not_done_again(tmp_path: Path) -> None:
     asked = job(write_parts(tmp_path / "in", firms(40), [10, 20, 30]))
     whole = batch.run(tmp_path / "undisturbed", asked)
@@ -237,6 +239,7 @@ def test_the_job_is_read_back_as_it_was(tmp_path: Path) -> None:
 # parquet -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 30), max_size=4), st.integers(1, 12), st.integers(1, 20))
 def test_partitions_hold_every_row_once_and_no_more_than_fit(

@@ -46,6 +46,7 @@ def by_loop(asked: Job, tmp_path_factory: pytest.TempPathFactory) -> batch.Answe
     return batch.run(tmp_path_factory.mktemp("环") / "work", asked)
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_the_answer_of_the_loop_bit_for_bit(
     tmp_path: Path, cluster: Any, asked: Job, by_loop: batch.Answer
 ) -> None:
@@ -56,6 +57,7 @@ def test_a_cluster_gives_the_answer_of_the_loop_bit_for_bit(
     assert all(p.peak > 0 for p in answer.passes)
 
 
+@pytest.mark.slow
 def test_killed_workers_change_nothing_in_the_answer(
     tmp_path: Path, cluster: Any, asked: Job, by_loop: batch.Answer
 ) -> None:
@@ -88,6 +90,7 @@ def _kill_midway(work: Path, victims: list[int], left: list[int]) -> None:
         left.append(PARTS - done)
 
 
+@pytest.mark.slow
 def test_a_fault_in_a_partition_is_told_by_the_cluster_as_by_the_loop(
     tmp_path: Path, cluster: Any
 ) -> None:

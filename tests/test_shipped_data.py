@@ -55,6 +55,7 @@ def test_the_shipped_lists_put_relevant_firms_first() -> None:
     assert report.rows[0].recall50.mean >= 0.75
 
 
+@pytest.mark.slow
 def test_listed_firms_reach_the_stated_quality() -> None:
     folder = Path(__file__).parents[2] / "shared" / "data" / "a_share"
     if not folder.is_dir():

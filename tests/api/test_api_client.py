@@ -16,6 +16,8 @@ from api.main import create_app
 from tests.examples import sync_world
 from zyz_match.settings import load_settings
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = "zyz_generated"
 
 

@@ -280,6 +280,7 @@ def test_upserts_are_no_imports_but_can_be_undone(own: TestClient) -> None:
     assert own.post(f"/v1/imports/{batch}:undo").json()["removed"] == 1
 
 
+@pytest.mark.slow
 def test_a_file_is_imported_by_a_process_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

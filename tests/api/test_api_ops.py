@@ -343,6 +343,7 @@ def test_the_user_of_the_machine_itself_is_not_limited(client: TestClient) -> No
     assert "ratelimit-limit" not in client.get("/v1/towns").headers
 
 
+@pytest.mark.slow
 def test_guessing_passwords_is_slowed_by_address(guarded: AccessWorld) -> None:
     with guarded.client() as client:
         body = {"name": "nobody", "password": "合成密码-000000"}
@@ -443,6 +444,7 @@ def head_of(town: str, length: int) -> bytes:
     return "\r\n".join(lines).encode()
 
 
+@pytest.mark.slow
 def test_two_workers_see_a_change_at_the_next_request_and_count_together(tmp_path: Path) -> None:
     make_world(tmp_path, firm_rows(20))
     with serving(tmp_path, "--workers", "2") as (port, process):
@@ -468,6 +470,7 @@ def test_two_workers_see_a_change_at_the_next_request_and_count_together(tmp_pat
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_a_stopping_server_finishes_what_it_began(tmp_path: Path) -> None:
     make_world(tmp_path, firm_rows(20))
     body = json.dumps({"name": "合成慢镇", "products": ["水泵"]}).encode()
@@ -488,6 +491,7 @@ def test_a_stopping_server_finishes_what_it_began(tmp_path: Path) -> None:
         assert service.town("syn-slow").name == "合成慢镇"
 
 
+@pytest.mark.slow
 def test_a_draining_server_says_so_and_goes_on_answering(tmp_path: Path) -> None:
     make_world(tmp_path, firm_rows(20))
     with serving(tmp_path, ZYZ_DRAIN="4", ZYZ_LOG="json") as (port, process):
@@ -558,6 +562,7 @@ def answer_of(port: int, *parts: bytes, pause: float = 0.3) -> bytes:
         return said
 
 
+@pytest.mark.slow
 def test_a_client_with_slow_headers_is_cut(impatient: int) -> None:
     began = time.monotonic()
     headers = [f"X-{n}: a\r\n".encode() for n in range(60)]
@@ -566,6 +571,7 @@ def test_a_client_with_slow_headers_is_cut(impatient: int) -> None:
     assert time.monotonic() - began < 15
 
 
+@pytest.mark.slow
 def test_a_client_with_a_slow_body_is_told_and_cut(impatient: int) -> None:
     began = time.monotonic()
     said = answer_of(impatient, head_of("syn-x", 1000), *([b" "] * 40))
@@ -574,6 +580,7 @@ def test_a_client_with_a_slow_body_is_told_and_cut(impatient: int) -> None:
     assert time.monotonic() - began < 15
 
 
+@pytest.mark.slow
 def test_a_client_that_reuses_its_connection_is_not_cut(impatient: int) -> None:
     get = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     last = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
@@ -581,6 +588,7 @@ def test_a_client_that_reuses_its_connection_is_not_cut(impatient: int) -> None:
     assert said.count(b"HTTP/1.1 200") == 6
 
 
+@pytest.mark.slow
 def test_headers_that_are_too_long_are_refused(impatient: int) -> None:
     said = answer_of(impatient, b"GET /livez HTTP/1.1\r\nX: " + b"a" * 100_000, pause=0)
     assert b" 400 " in said or said == b""

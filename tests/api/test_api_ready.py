@@ -179,6 +179,7 @@ CHANGES: dict[Callable[[Service, Any], None], Callable[[Any, Any], bool]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_next_request_sees_what_another_process_changed(
     client: TestClient, other: Service, change: Callable[[Service, Any], None]
@@ -217,6 +218,7 @@ def test_a_list_of_a_model_that_stands_in_is_not_kept(
     assert fetch(client)["model"] == version
 
 
+@pytest.mark.slow
 def test_no_request_sees_what_was_before_a_change_that_has_ended(
     client: TestClient, other: Service
 ) -> None:
@@ -244,6 +246,7 @@ def test_no_request_sees_what_was_before_a_change_that_has_ended(
             one.result()
 
 
+@pytest.mark.slow
 def test_an_index_that_was_built_meanwhile_takes_over_from_the_one_brought_up_to_date(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

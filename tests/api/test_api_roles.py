@@ -137,6 +137,7 @@ def test_a_public_address_asks_nobody(client: TestClient, method: str, template:
         assert answer.json()["code"] not in DENIED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scope", Scope)
 def test_a_key_is_good_for_its_scopes_only(
     guarded: AccessWorld, client: TestClient, scope: Scope

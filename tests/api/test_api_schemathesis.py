@@ -10,6 +10,7 @@ import pytest
 from tests.fuzzing import fuzz, operations, server
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(280)
 def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
     with server(tmp_path) as (url, keys):

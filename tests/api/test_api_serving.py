@@ -51,6 +51,7 @@ def test_health_counts_and_names_versions(get: Get) -> None:
     assert abs(datetime.now(UTC) - datetime.fromisoformat(health["time"])) < timedelta(minutes=1)
 
 
+@pytest.mark.slow
 def test_sixteen_threads_get_the_same_list_while_others_write(tmp_path: Path) -> None:
     settings = make_world(tmp_path, firm_rows(20))
     with client_of(settings) as client:
@@ -125,6 +126,7 @@ def server(port: int) -> Iterator[httpx2.Client]:
         yield client
 
 
+@pytest.mark.slow
 def test_a_real_server_answers(server: httpx2.Client) -> None:
     Health.model_validate_json(server.get("/v1/healthz").content)
     page = server.get("/v1/towns/合成铸造/matches", params={"province": "浙江省"})
@@ -135,6 +137,7 @@ def test_a_real_server_answers(server: httpx2.Client) -> None:
     assert put.status_code in (200, 201)
 
 
+@pytest.mark.slow
 def test_a_real_server_refuses_a_large_body(server: httpx2.Client) -> None:
     for kind, path, status in (
         ("application/json", "/v1/towns/socket", 413),
@@ -149,6 +152,7 @@ def test_a_real_server_refuses_a_large_body(server: httpx2.Client) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80"])
+@pytest.mark.slow
 def test_a_real_server_refuses_another_host(port: int, server: httpx2.Client, host: str) -> None:
     assert server.get("/v1/towns", headers={"Host": host}).status_code == 421
 

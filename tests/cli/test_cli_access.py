@@ -115,6 +115,7 @@ def test_a_wrong_setting_is_refused(
     assert name.rsplit("_", 1)[0] in done.err
 
 
+@pytest.mark.slow
 def test_the_first_start_for_others_makes_the_accounts_on_a_terminal_only(home: Path) -> None:
     with socket.create_server(("0.0.0.0", 0)) as free:
         port = str(free.getsockname()[1])

@@ -158,6 +158,7 @@ def test_a_broken_file_is_named_and_nothing_is_written(
     assert not (home.parent / "名单.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_again_and_again_ends_with_the_same_answer(
     home: Path, parquet: Path
 ) -> None:
@@ -181,6 +182,7 @@ def test_a_process_that_is_killed_again_and_again_ends_with_the_same_answer(
     assert not work.exists()
 
 
+@pytest.mark.slow
 def test_an_interrupt_says_how_to_go_on(home: Path, parquet: Path) -> None:
     for attempt in range(20):  # a quick machine may be done before it hears of it
         out = f"名单{attempt}.csv"

@@ -30,6 +30,7 @@ def test_what_is_due_is_delivered_once_and_the_sender_ends(
         assert "没有到期" in run_cli("deliver", "--once").out
 
 
+@pytest.mark.slow
 def test_the_sender_runs_until_it_is_interrupted(home: Path) -> None:
     command = [sys.executable, "-m", "zyz_match", "deliver"]
     process = subprocess.Popen(

@@ -37,6 +37,7 @@ def test_an_estimate_says_that_it_is_one(run_cli: Cli) -> None:
     assert run_cli("index", "--estimate", "--json").json["firms"] == 36
 
 
+@pytest.mark.slow
 def test_without_an_index_or_a_firm_it_is_said(tmp_path: Path) -> None:
     (tmp_path / "空").mkdir()
     shown = process(tmp_path / "空", "index")

@@ -137,6 +137,7 @@ def test_the_help_and_the_manual_name_every_subcommand(run_cli: Cli) -> None:
         assert not re.search("Usage|Options|Arguments|default", help_page)
 
 
+@pytest.mark.slow
 def test_the_real_training_runs_in_a_process_of_its_own(home: Path) -> None:
     done = process(home, "retrain", "--dry-run", "--json")
     assert done.returncode == 0, done.stderr.decode()

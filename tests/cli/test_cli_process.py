@@ -20,6 +20,7 @@ from zyz_match import console
 RANK = ("rank", "合成铸造")
 
 
+@pytest.mark.slow
 def test_a_pipe_that_closes_early_ends_quietly(home: Path) -> None:
     done = process(home, *RANK, "-k", 36, "--json", shell="| head -c 20 >/dev/null")
     assert done.returncode in (0, 141)
@@ -42,6 +43,7 @@ def test_a_closed_pipe_is_no_traceback(home: Path) -> None:
     assert (done.returncode, remarks(done)) == (141, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [(*RANK, "--csv"), ("settings", "--json")])
 def test_a_full_disk_behind_stdout_is_a_storage_error(home: Path, command: tuple[str, ...]) -> None:
     done = process(home, *command, shell=">/dev/full")
@@ -62,6 +64,7 @@ def test_chinese_comes_out_whatever_the_locale(home: Path, locale: dict[str, str
     assert b"\x1b" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_gbk_terminal_gets_gbk_and_ascii_json(home: Path) -> None:
     gbk = {"PYTHONIOENCODING": "gbk"}
     assert "接口监听端口" in process(home, "settings", **gbk).stdout.decode("gbk")
@@ -132,6 +135,7 @@ def test_help_does_not_load_the_mathematics(home: Path) -> None:
     assert done.stderr.decode().strip() == ""
 
 
+@pytest.mark.slow
 def test_serve_answers_and_stops_on_interrupt(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         busy = process(home, "serve", "--port", taken.getsockname()[1])

@@ -12,6 +12,8 @@ import pytest
 from tests.examples.fake_espo import KEY, SECRET
 from tests.examples.sync_world import Lead, Side, World, survives_being_killed, world
 
+pytestmark = pytest.mark.slow
+
 STATUSES = {"recommended": "New", "contacted": "Assigned", "negotiating": "In Process",
             "signed": "Converted", "no_interest": "Recycled", "lost": "Dead"}  # fmt: skip
 NAMES = {status: stage for stage, status in STATUSES.items()}

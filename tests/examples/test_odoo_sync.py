@@ -20,6 +20,8 @@ from tests.examples.sync_world import (
     world,
 )  # fmt: skip
 
+pytestmark = pytest.mark.slow
+
 STAGES = {"recommended": 1, "contacted": 2, "negotiating": 3, "signed": 4}
 NAMES = {"New": "recommended", "Qualified": "contacted", "Proposition": "negotiating",
          "Won": "signed"}  # fmt: skip
@@ -122,6 +124,8 @@ def test_a_wrong_password_is_said_and_nothing_is_forgotten(at: World) -> None:
 
 
 def test_a_lead_that_is_behind_never_goes_back(at: World) -> None:
+    at.publish("syn-ceramics", 1)
+    at.once()
     ((crm_id, pair, _),) = at.leads("syn-ceramics")
     at.move(crm_id, "signed")
     at.record(pair, "contacted", 5)

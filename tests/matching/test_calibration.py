@@ -40,6 +40,7 @@ def test_told_chances_are_near_the_true_ones_and_the_interval_holds_them() -> No
     assert np.mean(hits) >= 0.85
 
 
+@pytest.mark.slow
 def test_later_leads_lie_in_what_earlier_ones_told() -> None:
     found = []
     for seed in range(20):

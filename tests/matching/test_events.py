@@ -50,6 +50,7 @@ def plain(day: int) -> dict[str, np.ndarray]:
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(DAYS)
 def test_every_number_is_that_of_a_plain_count(day: int) -> None:

@@ -61,6 +61,7 @@ def answer(term: str, firm: ShownFirm) -> str:
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(TERMS, st.lists(TEXTS, min_size=1, max_size=5))
 def test_terms_are_answered_as_the_definitions_say(terms: list[str], texts: list[str]) -> None:

@@ -66,6 +66,7 @@ def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return array
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(texts, texts, texts), min_size=1, max_size=4))
 def test_a_table_is_cut_as_every_firm_by_itself(rows: list[tuple[str, str, str]]) -> None:

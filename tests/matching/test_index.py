@@ -278,6 +278,7 @@ def test_the_kernels_work_where_no_cache_can_be_written(
     assert kernels.kernel("int64(int64)")(abs)(-3) == 3
 
 
+@pytest.mark.slow
 def test_importing_the_kernels_again_compiles_nothing() -> None:
     asked = (
         "from zyz_match.matching import kernels as k;"

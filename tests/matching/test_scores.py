@@ -76,6 +76,7 @@ def expected(index: Index, town: Town, model: Model, allowed: Any) -> tuple[list
     return [int(rows[i]) for i in best], slowly
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -96,6 +97,7 @@ def test_a_list_is_the_head_of_all_scores_whatever_is_asked(
     np.testing.assert_allclose(found.total, slowly[found.rows], atol=1e-3)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(some_firms, some_firms, st.sampled_from(TOWNS), st.sets(st.integers(0, 39), max_size=5))
 def test_firms_that_came_later_are_scored_as_those_that_were_there(
@@ -147,6 +149,7 @@ def test_what_a_quick_look_lacks_is_never_more_than_the_rest(
         assert quick[0] == pytest.approx(known, abs=SLACK)
 
 
+@pytest.mark.slow
 def test_a_million_equal_firms_stand_by_their_ids() -> None:
     one = firm("合成公司", scope="球墨铸铁管件制造", industry="3391")
     frame = pd.DataFrame({c: [v] * 1_000_000 for c, v in one.items()})
@@ -157,6 +160,7 @@ def test_a_million_equal_firms_stand_by_their_ids() -> None:
     assert found.total[0] == found.total[2] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("firms", [kernels.BLOCK - 1, kernels.BLOCK, kernels.BLOCK + 65])
 def test_a_pool_larger_than_a_block_is_no_different(firms: int) -> None:
     rng = np.random.default_rng(firms)

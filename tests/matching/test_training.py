@@ -160,6 +160,7 @@ def test_an_old_lead_counts_less_than_a_new_one() -> None:
     )
 
 
+@pytest.mark.slow
 def test_boosting_is_monotone_additive_and_needs_enough() -> None:
     settings = TrainingSettings(boost_from=100)
     some = lw.examples(TRUTH, seed=7, leads=120)
@@ -269,6 +270,7 @@ def test_a_tie_counts_half_and_the_head_counts_most() -> None:
 # retraining --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_same_leads_give_the_same_model_and_the_same_hash() -> None:
     first, second = (retrain(index(), lw.towns(), lw.rounds(), Model(), seed=3) for _ in range(2))
     assert first == second
@@ -323,6 +325,7 @@ def test_where_the_champion_is_bad_and_leads_add_nothing_the_prior_comes_back() 
     assert dict(found.model.weights) == dict(PRIOR)
 
 
+@pytest.mark.slow
 def test_a_champion_that_stays_gets_its_chances_once() -> None:
     found = retrain(index(), lw.towns(), lw.rounds(600), Model())
     if not found.promote or dict(found.model.weights) != dict(PRIOR):

@@ -62,6 +62,7 @@ towns = st.lists(st.sampled_from(PHRASES), max_size=5).map(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @LAWS
 @given(firms, towns)
 def test_contributions_sum_to_the_score(frame: pd.DataFrame, town: Town) -> None:
@@ -72,6 +73,7 @@ def test_contributions_sum_to_the_score(frame: pd.DataFrame, town: Town) -> None
         assert match.reason
 
 
+@pytest.mark.slow
 @LAWS
 @given(firms, towns, st.integers(1, 8))
 def test_a_shorter_list_is_the_head_of_a_longer_one(
@@ -84,6 +86,7 @@ def test_a_shorter_list_is_the_head_of_a_longer_one(
     assert scores == sorted(scores, reverse=True)
 
 
+@pytest.mark.slow
 @LAWS
 @given(firms, towns, st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_changes_nothing(
@@ -97,6 +100,7 @@ def test_the_order_of_the_rows_changes_nothing(
     assert [m.score for m in one.matches] == [m.score for m in other.matches]
 
 
+@pytest.mark.slow
 @LAWS
 @given(firms, towns)
 def test_no_dissolved_firm_is_ever_listed(frame: pd.DataFrame, town: Town) -> None:

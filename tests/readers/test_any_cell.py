@@ -51,6 +51,7 @@ def test_dates_written_are_dates_read(day: datetime.date) -> None:
         assert values.parse_date(text)[0] == day.isoformat()
 
 
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=30)
 @given(rows=st.lists(st.lists(ANY | NEAR, min_size=16, max_size=16), min_size=1, max_size=5))
 def test_any_table_is_read_or_refused_and_no_row_is_lost(rows: list[list[str]]) -> None:
@@ -70,6 +71,7 @@ def test_any_table_is_read_or_refused_and_no_row_is_lost(rows: list[list[str]]) 
         write_rejects(found.rejects, Path(folder) / "r.csv")
 
 
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=30)
 @given(cells=st.lists(st.text(max_size=20), min_size=3, max_size=3))
 def test_any_rejected_row_survives_the_round_trip(cells: list[str]) -> None:

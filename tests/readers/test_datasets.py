@@ -156,6 +156,7 @@ def truth_as_written(folder: Path) -> dict[str, set[str]]:
     return truth
 
 
+@pytest.mark.slow
 @shared
 @pytest.mark.parametrize(
     ("name", "firms", "towns"), [("a_share", 3687, 211), ("venture_2010", 4474, 434)]

@@ -380,6 +380,7 @@ def _write_many(url: str, number: int, start: float) -> None:
             _in_turn(partial(store.jobs.cancel, job.id))
 
 
+@pytest.mark.slow
 def test_eight_processes_keep_one_chain(store: Store, database_url: str) -> None:
     start = time.time() + 5
     workers = [SPAWN.Process(target=_write_many, args=(database_url, n, start)) for n in range(8)]

@@ -131,6 +131,7 @@ def test_nobody_stays_signed_in_and_no_job_goes_on(
         assert "tables/session.jsonl" not in file.namelist()
 
 
+@pytest.mark.slow
 def test_models_and_keys_come_along_and_what_is_there_is_left(store: Store, tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / "models" / "v1").mkdir(parents=True)
@@ -277,6 +278,7 @@ def _write_on(url: str, number: int, stop: Path) -> None:
             store.add_existing([("t", f"{number}厂{count}"), ("t", f"{number}厂{count}乙")])
 
 
+@pytest.mark.slow
 def test_a_backup_while_four_write_shows_one_moment(
     store: Store, other: Store, database_url: str, tmp_path: Path
 ) -> None:

@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_every_step_of_saving_and_promoting_can_be_the_last(
     tmp_path: Path, database_url: str
 ) -> None:

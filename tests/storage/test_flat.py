@@ -284,6 +284,7 @@ def _save_at(shelf: Shelf, start: float, value: int) -> None:
     shelf.save({"value": value}, {"a": np.full(1 << 20, value)}, {})
 
 
+@pytest.mark.slow
 def test_two_who_save_at_once_both_do(shelf: Shelf) -> None:
     start = time.time() + 1.5
     writers = [SPAWN.Process(target=_save_at, args=(shelf, start, v)) for v in range(2)]

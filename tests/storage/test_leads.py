@@ -359,6 +359,7 @@ def test_a_file_brings_its_whole_history_and_the_same_again_changes_nothing(
     assert content(office) == before
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(order=st.permutations([*FULL, "casting,甲厂,2024-06-05,negotiating,赵六", FULL[0]]))
 def test_a_shuffled_file_makes_the_same_rounds(
@@ -510,6 +511,7 @@ def _import_and_wait(url: str, path: str, reached: str) -> None:
         store.import_rows(read_rows(Path(path), "leads"), lambda plan: None, progress=stop)
 
 
+@pytest.mark.slow
 def test_an_import_killed_in_the_middle_leaves_the_store_as_it_was(
     database_url: str, tmp_path: Path
 ) -> None:

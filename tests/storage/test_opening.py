@@ -86,6 +86,7 @@ def _open_and_import(url: str, number: int, start: float) -> None:
         load(store, {"name": "共同的厂"}, file="same.csv")
 
 
+@pytest.mark.slow
 def test_processes_that_open_a_new_store_at_once_all_work(empty_database_url: str) -> None:
     start = time.time() + 3
     workers = [
@@ -110,6 +111,7 @@ def _import_and_wait(url: str, reached: Path) -> None:
         load_rows(store, ROWS, stop)
 
 
+@pytest.mark.slow
 def test_a_writer_killed_in_the_middle_leaves_the_store_as_it_was(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -256,6 +258,7 @@ def test_a_server_that_does_not_answer_is_told_without_the_password() -> None:
     assert "geheim" not in caught.value.message
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_is_told_and_found_again(
     request: pytest.FixtureRequest,
 ) -> None:

@@ -149,6 +149,7 @@ def _save(folder: Path, start: float) -> None:
     Registry(folder).save("x", {})
 
 
+@pytest.mark.slow
 def test_writers_that_start_at_once_share_one_key(folder: Path) -> None:
     start = time.time() + 2
     writers = [SPAWN.Process(target=_save, args=(folder, start)) for _ in range(3)]

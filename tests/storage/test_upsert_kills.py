@@ -5,9 +5,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.upsert_sweep import sweep
 
 
+@pytest.mark.slow
 def test_a_killed_server_loses_nothing_acknowledged_and_does_nothing_twice(
     tmp_path: Path, database_url: str
 ) -> None:
