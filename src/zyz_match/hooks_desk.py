@@ -53,7 +53,7 @@ class HookDesk:
 
     if TYPE_CHECKING:  # what the rest of the hall lends
 
-        def receipt(self, list_id: str) -> Receipt:
+        def _receipt(self, list_id: str) -> Receipt:
             """See `LeadDesk`."""
 
     # webhooks --------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ class HookDesk:
 
     def publish(self, list_id: str) -> tuple[bool, str]:
         """Note once that a list was handed on: whether that is new, and when it was."""
-        return self.store.publish_shortlist(self.receipt(list_id).id)
+        return self.store.publish_shortlist(self._receipt(list_id).id)
 
 
 def _is_mine(webhook: Webhook) -> bool:

@@ -1,11 +1,13 @@
 """The hall: one method is one thing the office does, each as gather -> compute -> keep."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from threading import BoundedSemaphore
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 from zyz_match import profiles
 from zyz_match.access_desk import AccessDesk
@@ -28,7 +30,10 @@ if TYPE_CHECKING:  # loaded where used: a list needs no reader, an import no mat
     from zyz_match.matching.backtest import BacktestReport
     from zyz_match.matching.index import Index
 
+T = TypeVar("T")
 MAX_K = 10_000
+LANES = 2  # questions that are computed at once
+KEPT_LISTS, KEPT_K = 64, 100  # lists that are kept, and the length up to which they are
 KEPT_TOWNS = 1_000  # whose firms are known; a request may name any town
 
 
@@ -53,6 +58,10 @@ class Service(AccessDesk, BatchDesk, ImportDesk, InboundDesk, OpsDesk, UpsertDes
 
     _towns: tuple[str, list[Town]] = ("", [])  # all of them at a stamp
     _existing: tuple[str, dict[str, set[str]]] = ("", {})  # of the towns asked for at a stamp
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        super().__init__(settings, store)
+        self._lane = BoundedSemaphore(LANES)
 
     @classmethod
     def open(cls, settings: Settings, *, seed: bool = True, progress: Progress = silent) -> Self:
@@ -205,22 +214,42 @@ class Service(AccessDesk, BatchDesk, ImportDesk, InboundDesk, OpsDesk, UpsertDes
         Raises InputError unless 1 <= k <= MAX_K, NotFoundError for an unknown town.
         """
         from zyz_match.matching import ranking
+        from zyz_match.matching.query import prepare
 
         self._check_count(k)
         profile = self.town(town) if isinstance(town, str) else town
         self._check_sight(profile)
         existing, (model, note) = self._existing_in(profile.id), self._serving_model()
-        found = ranking.rank(
-            self.index(progress=progress), profile, k=k, filters=filters or Filters(),
-            existing=existing, diversify=diversify, after=after, model=model,
+        index = self.index(progress=progress)
+        make = partial(
+            ranking.rank, index, profile, k=k, filters=filters or Filters(), existing=existing,
+            diversify=diversify, after=after, model=model,
         )  # fmt: skip
+        query, firms = prepare(profile, index.features.words_), frozenset(existing)
+        asked = query, k, filters or Filters(), firms, diversify, after, model.key
+        found = self._computed(index, "list", asked, make, KEPT_LISTS if k <= KEPT_K else 0)
         notes = (*found.notes, note) if note else found.notes
         found = replace(found, matches=self._with_care(profile.id, found.matches), notes=notes)
         if not keep:
             return found
-        asked = Asked(k, diversify, after, existing)
-        by = by or actor().name
-        return replace(found, id=self.store.keep_shortlist(found, asked, by=by, via=via))
+        kept = self.store.keep_shortlist(
+            found, Asked(k, diversify, after, existing), by=by or actor().name, via=via
+        )
+        return replace(found, id=kept)
+
+    def _computed(
+        self, index: "Index", kind: str, asked: Hashable, make: Callable[[], T], most: int
+    ) -> T:
+        """What the firms alone decide, computed again when they change; few at a time.
+
+        More at once would only hold memory while they wait for the cores.
+        """
+
+        def computed() -> T:
+            with self._lane:
+                return index.recent(kind, asked, make, most)  # somebody else may have made it
+
+        return index.recent(kind, asked, computed, most)
 
     def explain(self, town: str, firm: str) -> Explanation:
         """Where a firm stands for a town, what holds it back and what would change it."""
@@ -228,9 +257,10 @@ class Service(AccessDesk, BatchDesk, ImportDesk, InboundDesk, OpsDesk, UpsertDes
 
         profile = self.town(town)
         index, (found,) = self._indexed([firm])
-        explained = ranking.explain(
-            index, profile, found, self._existing_in(profile.id), model=self._model()
-        )
+        with self._lane:
+            explained = ranking.explain(
+                index, profile, found, self._existing_in(profile.id), model=self._model()
+            )
         if explained.match is None:
             return explained
         (match,) = self._with_care(profile.id, (explained.match,))
@@ -244,7 +274,8 @@ class Service(AccessDesk, BatchDesk, ImportDesk, InboundDesk, OpsDesk, UpsertDes
         towns = self.towns()
         existing = {t.id: self._existing_in(t.id) for t in towns}
         index, (found,) = self._indexed([firm])
-        fits = ranking.towns_for(index, found, towns, existing, k, model=self._model())
+        with self._lane:
+            fits = ranking.towns_for(index, found, towns, existing, k, model=self._model())
         return [replace(f, match=self._with_care(f.town.id, (f.match,))[0]) for f in fits]
 
     def similar(
@@ -255,7 +286,8 @@ class Service(AccessDesk, BatchDesk, ImportDesk, InboundDesk, OpsDesk, UpsertDes
 
         self._check_count(k)
         index, seeds = self._indexed(firms)
-        return ranking.similar(index, seeds, k, filters or Filters())
+        with self._lane:
+            return ranking.similar(index, seeds, k, filters or Filters())
 
     def _indexed(self, texts: Sequence[str]) -> "tuple[Index, list[Firm]]":
         """Firms together with an index that holds them, though an import may be under way."""

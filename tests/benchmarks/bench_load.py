@@ -31,10 +31,11 @@ from tests.benchmarks.bench_api import home, settings
 from tests.benchmarks.common import Spread, Target, memory
 from tests.benchmarks.material import TOWNS
 
-WORKERS, THINK, BUDGET = "2", 1.0, 1.1
+WORKERS, THINK, WARM, BUDGET = "2", 1.0, 60, 1.1
 LONGEST = 4.0  # seconds of thought; the server closes a connection after five without a word
 LISTS, SEARCH, WRITES, JOBS = "ranked lists", "search", "writes", "job status"
 SHARES = {LISTS: 60, SEARCH: 20, WRITES: 15, JOBS: 5}
+STARTED = int(time.time())  # so that what is written is new in every run
 BARE = "-m uvicorn tests.benchmarks.bare:app --loop uvloop --log-level warning --no-access-log"
 
 
@@ -74,7 +75,7 @@ class User:
         if kind == WRITES:
             entry = {
                 "town_id": town, "firm_id": firm, "stage": "recommended",
-                "date": date.today().isoformat(), "note": f"合成 {self.draws.random()}",
+                "date": date.today().isoformat(), "note": f"合成 {STARTED} {self.draws.random()}",
             }  # fmt: skip
             return "POST", "/v1/leads", json.dumps(entry)
         return ("GET", "/v1/jobs", None) if kind == JOBS else ("GET", "/bare", None)
@@ -164,7 +165,7 @@ def main() -> int:
     command = [sys.executable, "-m", "zyz_match", "serve", "--workers", WORKERS]
     environment = {"ZYZ_HOME": str(folder), "ZYZ_PORT": str(port), "ZYZ_RATE": "100000/minute"}
     with process(command, environment, "/v1/healthz", port) as parent:
-        drive(port, given.users, 15, lambda draws: draws.choice(mixed))
+        drive(port, given.users, WARM, lambda draws: draws.choice(mixed))
         before = own_memory(parent)
         done = drive(port, given.users, given.seconds, lambda draws: draws.choice(mixed))
         after = own_memory(parent)

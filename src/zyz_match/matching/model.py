@@ -4,7 +4,7 @@ Without leads the weights are the prior below. Each live component gives at most
 points; a component that a town or a pool cannot be compared by is left out for all firms alike.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from zyz_match.matching.calibration import Calibration
 from zyz_match.matching.index import Index
 from zyz_match.matching.query import Query, prepare
 from zyz_match.matching.quick import Quick
-from zyz_match.matching.segment import Ints, Mask
+from zyz_match.matching.segment import Ints, Mask, Whole
 from zyz_match.matching.similarity import Compared, Component, Part, compare, look
 from zyz_match.matching.survey import reads
 
@@ -52,6 +52,11 @@ class Model:
     version: str = PRIOR_VERSION
     curves: Mapping[str, Curve] = field(default_factory=dict)
     calibration: Calibration | None = None
+
+    @property
+    def key(self) -> tuple[Hashable, ...]:
+        """Equal for models that score alike."""
+        return self.version, tuple(self.weights.items()), tuple(self.curves.items())
 
     def score(self, town: Town, index: Index) -> "Scores":
         """Score the firms of an index for a town."""
@@ -240,10 +245,10 @@ class Scores:
         behind[equal] = [firm_id > after[1] for firm_id in ids]
         return behind
 
-    def rank_of(self, row: int, allowed: Mask) -> int:
-        """Place of an allowed firm among all allowed ones."""
-        mine = float(self.totals(np.array([row]))[0])
-        rows = self.quick.left(*self.quick.look(allowed, self.quick.least(mine)), mine)
-        total, places = self.totals(rows), self.index.place_of(rows)
-        before = places < self.index.place_of(np.array([row]))[0]
-        return 1 + int(np.count_nonzero((total > mine) | ((total == mine) & before)))
+    def places(self) -> Whole:
+        """Place of every firm among all of the index, from 0, best first, ties by firm id."""
+        order = self.index.by_id(np.arange(self.index.size))
+        order = order[np.argsort(-self.total[order], kind="stable")]
+        places = np.empty(len(order), np.int32)
+        places[order] = np.arange(len(order), dtype=np.int32)
+        return places

@@ -23,11 +23,12 @@ from zyz_match.matching.evidence import Explainer, shared_words
 from zyz_match.matching.index import Index
 from zyz_match.matching.model import Model, Scores, Wide
 from zyz_match.matching.pool import candidates, excluded_because, filter_mask
-from zyz_match.matching.query import PRODUCTS
-from zyz_match.matching.segment import Mask
+from zyz_match.matching.query import PRODUCTS, prepare
+from zyz_match.matching.segment import Mask, Whole
 from zyz_match.matching.whatif import TOP, Gap
 
 HEAD = 300  # firms among which a diversified list chooses, at least
+PLACES_BYTES = 128_000_000  # of lists of all firms' places that are kept
 MODEL = Model()
 
 
@@ -157,7 +158,7 @@ def explain(
     reason = excluded_because(index, town, row, existing)
     if reason:
         return Explanation(town, None, firm, None, pool, reason)
-    rank, head = scores.rank_of(row, allowed), scores.best(TOP, allowed)
+    rank, head = _rank_of(row, allowed, _places(index, town, model)), scores.best(TOP, allowed)
     (match,) = _matches(scores, Explainer(index, scores), [row], {row: rank})
     gap = Gap(scores, head, match)
     return Explanation(town, match, firm, rank, pool, "", gap.holds_back(), gap.would_change())
@@ -184,19 +185,32 @@ def towns_for(
     Scores of two towns are not on one scale; ranks in the same pool are. Towns that the firm is
     excluded from are left out.
     """
-    row = _row(index, firm)
-    found = []
+    row, ranks = _row(index, firm), list[tuple[int, Town]]()
     for town in towns:
         allowed = candidates(index, town, existing.get(town.id, ()))
-        if not allowed[row]:
-            continue
-        scores = model.score(town, index)
-        found.append((scores.rank_of(row, allowed), -scores.table([row]).total[0], town, scores))
-    found.sort(key=lambda x: (x[0], x[1], x[2].id))
-    return [
-        TownFit(town, i + 1, _matches(scores, Explainer(index, scores), [row], {row: place})[0])
-        for i, (place, _, town, scores) in enumerate(found[:k])
-    ]
+        if allowed[row]:
+            ranks.append((_rank_of(row, allowed, _places(index, town, model)), town))
+    last = max(sorted(rank for rank, _ in ranks)[:k], default=0)
+    found = []
+    for rank, town in ranks:
+        if rank <= last:
+            scores = model.score(town, index)
+            (match,) = _matches(scores, Explainer(index, scores), [row], {row: rank})
+            found.append((rank, -match.score, town.id, town, match))
+    found.sort(key=lambda x: x[:3])
+    return [TownFit(town, i + 1, match) for i, (*_, town, match) in enumerate(found[:k])]
+
+
+def _places(index: Index, town: Town, model: Model) -> Whole:
+    """Place of every firm in a town's list if all were allowed; kept for the next firm."""
+    key = prepare(town, index.features.words_), model.key
+    most = PLACES_BYTES // (4 * index.size)
+    return index.recent("places", key, lambda: model.score(town, index).places(), most)
+
+
+def _rank_of(row: int, allowed: Mask, places: Whole) -> int:
+    """Rank of an allowed firm among all allowed ones."""
+    return 1 + int(np.count_nonzero(allowed & (places < places[row])))
 
 
 def similar(
