@@ -1,5 +1,10 @@
-"""Databases for the tests: every test that asks gets a fresh one, of either kind."""
+"""Databases for the tests: every test that asks gets a fresh one, of either kind.
 
+Where a test asks for a data folder instead, its database is a SQLite file; with
+ZYZ_TEST_HOMES=postgresql it is one of PostgreSQL, so that the same tests run on both.
+"""
+
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import postgres
+from zyz_match import settings
 from zyz_match.storage.store import Store
 
 
@@ -14,6 +20,45 @@ from zyz_match.storage.store import Store
 def postgres_server() -> Iterator[postgres.Server]:
     with postgres.server() as server:
         yield server
+
+
+class Homes:
+    """The databases of data folders on a server; a folder that was seen keeps its own."""
+
+    def __init__(self, server: postgres.Server) -> None:
+        self._server = server
+        self._names: dict[Path, str] = {}
+
+    def url(self, home: Path) -> str:
+        """The address of a folder's database, which is made when it is asked for first."""
+        if home not in self._names:
+            self._names[home] = self._server.migrated()
+        return self._server.address(self._names[home])
+
+    def drop(self, folder: Path) -> None:
+        """Remove the databases of all homes in a folder."""
+        for home in [h for h in self._names if h.is_relative_to(folder)]:
+            self._server.drop(self._names.pop(home))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def homes(request: pytest.FixtureRequest) -> Iterator[Homes | None]:
+    if os.environ.get("ZYZ_TEST_HOMES") != "postgresql":
+        yield None
+        return
+    homes = Homes(request.getfixturevalue("postgres_server"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "database_of", homes.url)
+        yield homes
+
+
+@pytest.fixture(autouse=True)
+def own_homes(request: pytest.FixtureRequest, homes: Homes | None) -> Iterator[None]:
+    asked = homes is not None and "tmp_path" in request.fixturenames
+    folder: Path | None = request.getfixturevalue("tmp_path") if asked else None
+    yield
+    if homes is not None and folder is not None:
+        homes.drop(folder)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -114,6 +114,11 @@ def _default_home() -> Path:
     return Path.home() / ".zyz-match"
 
 
+def database_of(home: Path) -> str:
+    """The address of a data folder's own database."""
+    return f"sqlite:///{home / 'zyz.db'}"
+
+
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from the environment.
 
@@ -130,7 +135,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if not value["ZYZ_PORT"].isdecimal() or not 0 < int(value["ZYZ_PORT"]) < 65536:
         raise InputError(f"ZYZ_PORT 应为 1-65535 的整数，现为“{value['ZYZ_PORT']}”。")
     home = Path(value["ZYZ_HOME"]).expanduser() if value["ZYZ_HOME"] else _default_home()
-    url = value["ZYZ_DATABASE_URL"] or f"sqlite:///{home / 'zyz.db'}"
+    url = value["ZYZ_DATABASE_URL"] or database_of(home)
     return Settings(
         home, url, value["ZYZ_HOST"], int(value["ZYZ_PORT"]),
         max_upload=_megabytes(value["ZYZ_MAX_UPLOAD"]),
