@@ -8,7 +8,7 @@ COMPILE := uv pip compile pyproject.toml --generate-hashes --universal --python-
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-all lint bench bench-quick lock dist clean
+.PHONY: help run serve test test-postgresql test-all lint bench bench-quick lock dist clean
 
 help: ## 显示本帮助
 	@cd "$(ROOT)" && sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/p' Makefile | expand -t 20
@@ -21,6 +21,9 @@ serve: $(ROOT).venv/run.done ## 在本机启动接口，文档在 http://127.0.0
 
 test: $(ROOT).venv/dev.done ## 跑默认测试（三分钟左右）
 	@cd "$(ROOT)" && $(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-postgresql: $(ROOT).venv/dev.done ## 接口、命令行和各办事台的默认测试，数据目录改用 PostgreSQL（三分钟左右）
+	@cd "$(ROOT)" && ZYZ_TEST_HOMES=postgresql $(BIN)/python -m pytest -n 2 -m "not slow" tests/api tests/cli tests/test_*.py
 
 test-all: $(ROOT).venv/dev.done ## 跑全部测试，含杀进程、真服务和长计算的，并打印分支覆盖率（一刻钟）
 	@cd "$(ROOT)" && $(BIN)/python -m pytest -n 2 --cov --cov-branch --cov-report=term --cov-fail-under=90

@@ -35,6 +35,10 @@ class Homes:
             self._names[home] = self._server.migrated()
         return self._server.address(self._names[home])
 
+    def copy(self, home: Path, to: Path) -> None:
+        """Give another folder a copy of a folder's database, which nobody uses now."""
+        self._names[to] = self._server.create(self._names[home])
+
     def drop(self, folder: Path) -> None:
         """Remove the databases of all homes in a folder."""
         for home in [h for h in self._names if h.is_relative_to(folder)]:
@@ -54,6 +58,8 @@ def homes(request: pytest.FixtureRequest) -> Iterator[Homes | None]:
 
 @pytest.fixture(autouse=True)
 def own_homes(request: pytest.FixtureRequest, homes: Homes | None) -> Iterator[None]:
+    if homes is not None and request.node.get_closest_marker("sqlite"):
+        pytest.skip("looks into the file of a SQLite database")
     asked = homes is not None and "tmp_path" in request.fixturenames
     folder: Path | None = request.getfixturevalue("tmp_path") if asked else None
     yield

@@ -73,6 +73,7 @@ def write_firms(path: Path, rows: list[list[str]]) -> Path:
 def make_world(home: Path, rows: list[list[str]], url: str = "") -> Settings:
     """A home folder whose store, SQLite unless a URL says, holds these firms and our towns."""
     settings = load_settings({"ZYZ_HOME": str(home), "ZYZ_DATABASE_URL": url})
+    home.mkdir(parents=True, exist_ok=True)
     with Service(settings, Store.open(settings.database_url)) as service:
         service.import_firms(write_firms(home / "合成企业.csv", rows))
         for town in TOWNS:

@@ -219,6 +219,7 @@ def test_a_list_nobody_was_shown_is_not_found(own: TestClient) -> None:
     assert code_of(own.get("/v1/lists/L0"), 404) == "not_found"
 
 
+@pytest.mark.sqlite
 def test_warming_up_leaves_no_receipt(tmp_path: Path) -> None:
     settings = make_world(tmp_path, firm_rows(8))
     with client_of(settings):

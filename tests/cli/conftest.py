@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import Homes
 from zyz_match import cli
 from zyz_match.profiles import town_from
 from zyz_match.service import Service
@@ -100,9 +101,11 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def home(seeded: Path, tmp_path: Path) -> Path:
+def home(seeded: Path, tmp_path: Path, homes: Homes | None) -> Path:
     copy = tmp_path / "企业 数据"
     shutil.copytree(seeded, copy)
+    if homes is not None:
+        homes.copy(seeded, copy)
     return copy
 
 

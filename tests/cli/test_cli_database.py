@@ -10,6 +10,7 @@ from tests.cli.conftest import Cli
 from zyz_match.storage.migrations import HEAD
 
 
+@pytest.mark.sqlite
 def test_an_upgrade_says_what_it_did(
     run_cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -18,6 +19,7 @@ def test_an_upgrade_says_what_it_did(
     assert "已建好新的数据库" in run_cli("db", "upgrade").out
 
 
+@pytest.mark.sqlite
 def test_a_check_finds_a_sound_store_sound_and_a_tampered_one_not(run_cli: Cli, home: Path) -> None:
     done = run_cli("db", "check")
     assert done.code == 0, done.err
@@ -84,6 +86,7 @@ def test_an_export_is_noted_with_where_it_went(run_cli: Cli, tmp_path: Path) -> 
     assert len(run_cli("audit", "--action", "list.export", "--json").json) == len(exports) + 2
 
 
+@pytest.mark.sqlite
 def test_the_chain_is_verified_against_an_anchor(run_cli: Cli, home: Path, tmp_path: Path) -> None:
     anchor = tmp_path / "封存.json"
     done = run_cli("audit", "--verify", "--anchor", anchor)

@@ -106,6 +106,7 @@ def test_a_read_only_disk_is_a_storage_error_and_keeps_the_old_file(
     assert not list(Path().glob(".zyz-*"))
 
 
+@pytest.mark.sqlite
 def test_a_store_that_is_no_database_is_a_storage_error(run_cli: Cli, home: Path) -> None:
     for path in home.glob("zyz.db*"):
         path.write_bytes(b"this is no database" * 100)
@@ -114,6 +115,7 @@ def test_a_store_that_is_no_database_is_a_storage_error(run_cli: Cli, home: Path
     assert "错误：" in done.err
 
 
+@pytest.mark.sqlite
 def test_a_home_that_is_a_file_is_a_storage_error(
     run_cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -122,6 +122,7 @@ def test_a_receipt_names_the_inputs_that_are_gone(run_cli: Cli, home: Path) -> N
     assert "企业数据已更新" in done.out
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("change", "said"),
     [
