@@ -33,30 +33,41 @@ def _given(values: Sequence[str], header: str) -> list[tuple[bool, str]] | None:
     return [(bool(weak), tag) for weak, tag in _EACH.findall(text)]
 
 
-def is_known(request: Request, tag: str) -> bool:
-    """Whether the caller has this content already (If-None-Match)."""
+def is_known(request: Request, tag: str | None) -> bool:
+    """Whether the caller has this content already (If-None-Match); None is nothing to have."""
     values = request.headers.getlist("if-none-match")
     if not values:
         return False
     given = _given(values, "If-None-Match")
-    return given is None or tag in {t for _, t in given}
+    return tag is not None and (given is None or tag in {t for _, t in given})
+
+
+def _is_as_known(request: Request, tag: str | None) -> bool:
+    """Whether the content is the one that the caller means, if it says so (If-Match)."""
+    values = request.headers.getlist("if-match")
+    if not values:
+        return True
+    given = _given(values, "If-Match")
+    return tag is not None and (given is None or (False, tag) in given)
 
 
 def check_match(request: Request, now: bytes | None) -> None:
-    """Refuse a change of something that is not as the caller knows it (If-Match).
+    """Refuse a change of something that is not as the caller knows it, or must not be there yet.
 
     `now` is the body that a GET would answer, None when there is nothing.
     """
-    values = request.headers.getlist("if-match")
-    if not values:
-        return
-    given = _given(values, "If-Match")
-    fits = now is not None and (given is None or (False, tag_of(now)) in given)
-    if not fits:
+    tag = None if now is None else tag_of(now)
+    if not _is_as_known(request, tag):
         raise Refusal(
             412, "precondition_failed",
             "内容已被别人改过（或不存在），未写入。请重新 GET，在新内容上修改，"
             "带上新的 ETag 再发。",
+        )  # fmt: skip
+    if is_known(request, tag):
+        raise Refusal(
+            412, "precondition_failed",
+            "已经有了（If-None-Match），未写入。要新建请换编号；"
+            "要修改请重新 GET，带 If-Match 再发。",
         )  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """`Idempotency-Key`: a POST that is sent again has one effect and gets the first answer again.
 
-Kept are answers below 500 for 48 hours, by caller and key. A server killed between the work and the
-keeping leaves a key that is free after a minute; the work is then done again, which changes
-nothing where it was done: upserts, entries and events are recognised by what they say.
+Kept are answers below 500 for 48 hours, by key and by caller with the rights of that time. A server
+killed between the work and the keeping leaves a key that is free after a minute; the work is then
+done again, which changes nothing where it was done: upserts, entries and events are recognised by
+what they say.
 """
 
 import hashlib
@@ -20,6 +21,8 @@ from starlette.responses import Response
 
 from api import problems
 from api.problems import Refusal
+from api.security import sight
+from zyz_match.access import Caller
 from zyz_match.acting import actor
 from zyz_match.errors import StorageError, ZyzError
 from zyz_match.service import Service
@@ -40,11 +43,20 @@ async def once(request: Request, content: bytes, respond: Respond) -> Response:
     if key is None or request.method != "POST" or _SESSION.match(request.url.path):
         return await respond()
     service: Service = request.app.state.service
-    asked = Asked(actor().name, key, _fingerprint(request, content))
+    asked = Asked(_caller(request), key, _fingerprint(request, content))
     begun = await run_in_threadpool(service.answers.begin, asked)
     if isinstance(begun, Lease):
         return await _first(request, service, begun, respond)
     return _again(request, begun)
+
+
+def _caller(request: Request) -> str:
+    """Who asks, and with which rights: another key of that name, or less sight, gets no answer."""
+    caller: Caller | None = request.scope["state"].get("caller")
+    who = (caller.kind, caller.id) if caller else ("", "")
+    rights = [sorted(p) if isinstance(p, frozenset) else p for p in sight(request.scope)]
+    digest = hashlib.sha256(repr((who, rights)).encode()).hexdigest()
+    return f"{actor().name}#{digest[:32]}"
 
 
 def _key(request: Request) -> str | None:

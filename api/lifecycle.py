@@ -20,6 +20,7 @@ LOG = logging.getLogger("zyz_match.api")
 NOTE_SECONDS = 0.5  # between two notes of lists that were sent again
 MOST_LOOKS = 10_000
 SWEEP_SECONDS = 24 * 3600.0
+RESUME_SECONDS = 30.0  # between two looks for jobs whose worker was killed
 SERVER = Actor("serve", Role.ADMIN, "worker")
 
 
@@ -75,13 +76,14 @@ class Lifecycle:
         """Do what is done on the side until the end, then what is left of it."""
         notes = asyncio.create_task(self._every(NOTE_SECONDS, self._seen.note))
         sweeps = asyncio.create_task(self._every(SWEEP_SECONDS, self._expire))
+        resumes = asyncio.create_task(self._every(RESUME_SECONDS, self._resume))
         with self._told_to_stop():
             try:
                 yield
             finally:
                 self.draining = True
                 self._over.set()
-                await asyncio.gather(notes, sweeps)
+                await asyncio.gather(notes, sweeps, resumes)
                 await run_in_threadpool(self._seen.note)
 
     async def _every(self, seconds: float, act: Callable[[], None]) -> None:
@@ -97,6 +99,12 @@ class Lifecycle:
                 self._service.expire_contacts()
         except ZyzError as error:
             LOG.error("expiry of contacts failed code=%s", error.code)
+
+    def _resume(self) -> None:
+        try:
+            self._service.resume()
+        except ZyzError as error:
+            LOG.error("look at left jobs failed code=%s", error.code)
 
     @contextmanager
     def _told_to_stop(self) -> Iterator[None]:

@@ -1,7 +1,8 @@
 """How much one caller may ask, and all of them at once; how long a slow one is waited for.
 
-Each worker counts for itself. Headers and their size are limited in the protocol, the body's time
-in the outermost layer; a reverse proxy in front limits both before they get here.
+Each worker counts for itself. The headers' time, and their size while they are not whole, are
+limited in the protocol; their size once they are, and the body's time, in the outermost layer. A
+reverse proxy in front limits all of it before it gets here.
 """
 
 import asyncio

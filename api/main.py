@@ -89,7 +89,6 @@ def create_app(settings: Settings) -> FastAPI:
         service = await run_in_threadpool(Service.open, settings)
         with service:
             await run_in_threadpool(warm_up, service)
-            await run_in_threadpool(service.resume)
             app.state.service, app.state.ready = service, Ready()
             app.state.seen = Seen(service)
             app.state.lifecycle = Lifecycle(service, app.state.seen, settings.drain)

@@ -1,4 +1,4 @@
-"""The outermost layer: request id, host check, security headers, and no trace back outside."""
+"""The outermost layer: request id, size and host, security headers, and no trace back outside."""
 
 import ipaddress
 import logging
@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.limits import MAX_HEADER_BYTES
 from api.permissions import TABLE
 from api.problems import INTERNAL, Refusal, problem, told
 from zyz_match.errors import ZyzError
@@ -130,7 +131,9 @@ class Guard:
             await send(message)
 
         try:
-            if not await _is_ours(scope, host_name(headers.get("host", "localhost"))):
+            if _head_bytes(scope) > MAX_HEADER_BYTES:
+                await _too_long(scope, body.receive, guarded_send)
+            elif not await _is_ours(scope, host_name(headers.get("host", "localhost"))):
                 await _wrong_host(scope, body.receive, guarded_send)
             else:
                 await self.app(scope, body.receive, guarded_send)
@@ -169,6 +172,23 @@ def _add_headers(message: Message, request_id: str) -> None:
     headers["X-Request-ID"] = request_id
     if message["status"] == HTTPStatus.REQUEST_TIMEOUT:  # the rest of the body is not waited for
         headers["Connection"] = "close"
+
+
+def _head_bytes(scope: Scope) -> int:
+    """How much a request says before its body."""
+    asked = len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
+    return asked + sum(len(name) + len(value) for name, value in scope["headers"])
+
+
+async def _too_long(scope: Scope, receive: Receive, send: Send) -> None:
+    answer = problem(
+        scope,
+        431,
+        "headers_too_large",
+        f"请求头和地址共超过 {MAX_HEADER_BYTES:,} 字节，"
+        "请清除 Cookie，或缩短查询条件和其他请求头后重试。",
+    )
+    await answer(scope, receive, send)
 
 
 async def _wrong_host(scope: Scope, receive: Receive, send: Send) -> None:

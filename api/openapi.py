@@ -16,7 +16,7 @@ from api.security import COOKIE
 
 Responses = dict[int | str, dict[str, Any]]
 
-_EVERYWHERE = (400, 401, 403, 404, 405, 409, 412, 421, 422, 429, 500, 503)
+_EVERYWHERE = (400, 401, 403, 404, 405, 409, 412, 421, 422, 429, 431, 500, 503)
 _SCHEMES = {
     "key": {"type": "http", "scheme": "bearer", "description": "对接系统的密钥，zyz_ 开头"},
     "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "登录后的会话"},
@@ -68,12 +68,13 @@ _KEY = _header(
 )  # fmt: skip
 _IF_NONE_MATCH = _header("If-None-Match", "已有内容的 ETag：没有变则返回 304", _CONDITION)
 _IF_MATCH = _header("If-Match", "GET 时的 ETag：内容已被别人改过则返回 412", _CONDITION)
+_IF_NEW = _header("If-None-Match", "*：已经有这个编号则返回 412，只新建、不覆盖", _CONDITION)
 _NOT_MODIFIED = {"description": "没有变"}
 
 
 def _with_headers(path: str, method: str, operation: dict[str, Any], *, tagged: bool) -> None:
     """The headers by which a request says what it knows."""
-    wanted = {"post": [_KEY], "put": [_IF_MATCH]}.get(method, [])
+    wanted = {"post": [_KEY], "put": [_IF_MATCH, _IF_NEW]}.get(method, [])
     if tagged and method == "get":
         wanted = [_IF_NONE_MATCH]
         operation["responses"]["304"] = _NOT_MODIFIED

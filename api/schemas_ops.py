@@ -18,14 +18,14 @@ class AuditRow(Answer):
     """One row of the audit."""
 
     id: int = Field(description="序号，从 1 起连续")
-    at: datetime
+    at: datetime | None = Field(description="记录被改坏、时间读不出时为 null")
     actor: str = Field(description="账号、密钥或系统用户的名字")
     role: str
     via: str = Field(description="cli、api 或 worker")
     request_id: str | None
     action: str = Field(description="做了什么，如 lead.record、list.see、model.promote")
     object: str | None = Field(description="对什么做的")
-    detail: dict[str, Any] = Field(description="补充说明，不含个人信息")
+    detail: dict[str, Any] = Field(description="补充说明，无个人信息；记录被改坏时有 damaged")
 
 
 class AuditPage(Answer):

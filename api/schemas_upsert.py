@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic.json_schema import WithJsonSchema
 
 from api.schemas import (
     MAX_NUMBER,
@@ -26,7 +33,21 @@ from zyz_match.upsert_desk import FirmCells, Item, ItemError, LeadContent, Refus
 MAX_ITEMS = 200
 MAX_COUNT = 10_000_000
 _ID = r"^[^\s/\\\x00-\x1f\x7f]+$"
+_WORD = r"^[^\s/\\:\x00-\x1f\x7f]+$"
+
+
+def _without_colon(text: str) -> str:
+    if ":" in text:
+        raise ValueError("不能含有冒号：查找时写作 system:object:id，只有 id 里可以有。")
+    return text
+
+
 Part = Annotated[str, Field(min_length=1, max_length=200, pattern=_ID)]
+Word = Annotated[
+    Part,
+    AfterValidator(_without_colon),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 200, "pattern": _WORD}),
+]
 Short = Annotated[str, Field(max_length=200)]
 Long = Annotated[str, Field(max_length=30_000)]
 Money = Annotated[float, Field(ge=0, le=MAX_NUMBER, allow_inf_nan=False)]
@@ -37,8 +58,8 @@ Parts = Annotated[list[Text], Field(max_length=500)]
 class External(Strict):
     """What another system calls a record; the three together name one record."""
 
-    system: Part = Field(description="系统，如 espocrm")
-    object: Part = Field(description="那里的对象，如 Account")
+    system: Word = Field(description="系统，如 espocrm")
+    object: Word = Field(description="那里的对象，如 Account")
     id: Part = Field(description="那里的编号")
 
     def domain(self) -> ExternalId:

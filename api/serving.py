@@ -12,6 +12,7 @@ from api import logs
 from api.limits import MAX_HEADER_BYTES, TimedProtocol
 from api.main import create_app
 from api.metrics import SHARED
+from zyz_match.outputs import private_folder
 from zyz_match.settings import Settings, load_settings
 
 FINISH_SECONDS = 30  # for what is under way when the service is told to stop
@@ -42,7 +43,7 @@ def run(settings: Settings, listening: socket.socket) -> None:
         return
     _share_processors(settings.workers)
     folder = settings.run / f"metrics-{os.getpid()}"
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     os.environ[SHARED] = str(folder)
     try:
         Multiprocess(config, sockets=[listening]).run()

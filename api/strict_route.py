@@ -1,12 +1,13 @@
 """The route class of every data route: query string, path and body are checked here."""
 
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from email.message import Message
 from typing import Any, get_origin
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -17,6 +18,7 @@ from api.problems import Refusal
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 MAX_BODY = 1_000_000  # bytes
+_READING = frozenset({"GET", "HEAD"})  # a body means nothing there and is left unread
 _PRINTABLE = bytes(range(0x21, 0x7F))  # kept; other bytes, such as Chinese as typed, are encoded
 
 
@@ -28,6 +30,26 @@ class StrictRequest(Request):
         _check_content_type(self)
         self._body = await read_body(self)
         self._json = strict_json.parse(self._body) if self._body else None
+
+    async def take_nothing(self, parameters: Collection[str]) -> None:
+        """Read a body that is not asked for: none and {} say nothing, all else is refused."""
+        self._body = await read_body(self)
+        if self._body and (said := strict_json.parse(self._body)) != {}:
+            raise RequestValidationError(list(_unasked(said, parameters)))
+
+
+def _unasked(said: Any, parameters: Collection[str]) -> Iterator[dict[str, Any]]:
+    """What is wrong with a body where none is asked for, as pydantic would say it."""
+    if not isinstance(said, dict):
+        why = "应为空或 {}：此地址不需要请求体，请去掉。"
+        yield {"type": "value_error", "loc": ("body",), "ctx": {"error": why}}
+        return
+    for name in said:
+        if name in parameters:
+            why = f"是查询参数，请从请求体移到地址里：?{name}=…"
+            yield {"type": "value_error", "loc": ("body", name), "ctx": {"error": why}}
+        else:
+            yield {"type": "extra_forbidden", "loc": ("body", name)}
 
 
 def _check_content_type(request: Request) -> None:
@@ -111,6 +133,8 @@ class StrictRoute(APIRoute):
         handle = super().get_route_handler()
         declared = dict(_parameters(self.dependant))
         takes_body = self.body_field is not None
+        reads_only = _READING.issuperset(self.methods or ())
+        takes_nothing = not (takes_body or reads_only or self._reads_itself())
 
         async def strict(request: Request) -> Response:
             _decoded(request.scope.get("raw_path") or b"", "路径")
@@ -120,9 +144,16 @@ class StrictRoute(APIRoute):
             checked = StrictRequest(scope, request.receive)
             if takes_body:
                 await checked.take_body()
-            return await self.answer_once(checked, handle, takes_body=takes_body)
+            elif takes_nothing:
+                await checked.take_nothing(declared)
+            was_read = takes_body or takes_nothing
+            return await self.answer_once(checked, handle, takes_body=was_read)
 
         return strict
+
+    def _reads_itself(self) -> bool:
+        """Whether the route describes a body that it reads in a way of its own."""
+        return "requestBody" in (self.openapi_extra or {})
 
     async def answer_once(
         self, request: StrictRequest, handle: Handler, *, takes_body: bool

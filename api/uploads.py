@@ -21,6 +21,7 @@ from api.problems import Refusal
 from api.strict_route import Handler, StrictRequest, StrictRoute
 from zyz_match.errors import StorageError
 from zyz_match.imports_desk import check_file_name
+from zyz_match.outputs import private_folder
 from zyz_match.service import Service
 
 FILE_NAME = "X-File-Name"
@@ -85,13 +86,14 @@ class _Form:
 
     def __init__(self, boundary: bytes, folder: Path, most: int) -> None:
         self.file: _File | None = None
+        self._whole = False
         self._folder, self._most = folder, most
         self._names, self._values = [bytearray()], [bytearray()]
         self._parser = MultipartParser(boundary, {
             "on_part_begin": self._begin, "on_header_field": self._header_name,
             "on_header_value": self._header_value, "on_header_end": self._header_end,
             "on_headers_finished": self._open, "on_part_data": self._data,
-            "on_part_end": self._close,
+            "on_part_end": self._close, "on_end": self._finish,
         })  # fmt: skip
 
     def feed(self, data: bytes) -> None:
@@ -103,6 +105,11 @@ class _Form:
         self._parser.finalize()
         if self.file is None:
             raise Refusal(422, "missing_file", "表单中没有文件，请用 file 字段发送一个文件。")
+        if not self._whole:  # the parser does not mind
+            raise Refusal(
+                422, "invalid_form",
+                "表单不完整：没有收到结尾的 boundary，文件可能只传了一部分。请重新发送整个文件。",
+            )  # fmt: skip
 
     def close(self) -> None:
         """Close the file."""
@@ -142,6 +149,9 @@ class _Form:
     def _close(self) -> None:
         assert self.file is not None
         self.file.end()
+
+    def _finish(self) -> None:
+        self._whole = True
 
 
 def _name(raw: bytes) -> str:
@@ -184,7 +194,7 @@ async def _written(request: Request, folder: Path, most: int) -> Upload:
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         kind = b""
-    folder.mkdir(parents=True, mode=0o700)
+    private_folder(folder)
     if kind == _MULTIPART and options.get(b"boundary"):
         form = _Form(options[b"boundary"], folder, most)
         await _stream(request, form)

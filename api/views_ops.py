@@ -10,7 +10,7 @@ def audit_page(rows: Sequence[Noted], limit: int) -> View:
     """Rows of the audit, and where the next page begins."""
     items = [
         {
-            "id": r.id, "at": r.at, "actor": r.actor, "role": r.role, "via": r.via,
+            "id": r.id, "at": r.at or None, "actor": r.actor, "role": r.role, "via": r.via,
             "request_id": r.request_id or None, "action": r.action, "object": r.object or None,
             "detail": dict(r.detail),
         }

@@ -14,7 +14,7 @@ from zyz_match.service import Service
 from zyz_match.settings import load_settings
 from zyz_match.storage.store import Store
 
-CARD = {"format": 1, "leads_used": 7, "limits": ["合成限度。"]}
+CARD = {"format": 1, "leads_used": 7, "by_town": {"合成铸造专业镇": 7}, "limits": ["合成限度。"]}
 
 
 class DeskService(Service):

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from fastapi.routing import APIRoute
 
+from api.routes.imports import uploading
 from zyz_match.settings import SETTINGS
 
 ROOT = Path(__file__).parents[1]
@@ -62,6 +64,17 @@ def test_every_setting_has_a_name_and_a_help() -> None:
 def test_the_page_of_settings_is_that_of_their_table() -> None:
     made = runpy.run_path(str(ROOT / "tools" / "settings_page.py"))
     assert (ROOT / "docs" / "settings.md").read_text("utf-8") == made["page"]()
+
+
+def test_the_page_of_the_interface_names_every_parameter_of_an_upload() -> None:
+    (route,) = [r for r in uploading.routes if isinstance(r, APIRoute)]
+    section = (
+        (ROOT / "docs" / "api.md").read_text("utf-8").split("## 导入文件\n")[1].split("\n## ")[0]
+    )
+    named = [p.name for p in route.dependant.query_params]
+    assert "kind" in named
+    for name in (*named, "file"):
+        assert f"`{name}`" in section, name
 
 
 def test_every_shipped_file_has_its_source_in_the_data_readme() -> None:

@@ -5,7 +5,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 
 from tests.examples import sync_world
@@ -62,6 +64,76 @@ def test_a_key_that_is_not_one_is_refused(served: dict[str, str]) -> None:
     )  # fmt: skip
     assert done.returncode != 0
     assert "401" in done.stderr
+
+
+class Clock:
+    """A clock that goes on only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now, self.slept = 0.0, list[float]()
+
+    def monotonic(self) -> float:
+        """The moment."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time go by."""
+        self.now += seconds
+        self.slept.append(seconds)
+
+
+def client_answering(
+    answers: list[httpx2.Response | None],
+) -> tuple[dict[str, Any], Clock, list[str]]:
+    """What the first snippet defines, its API standing for these answers, None for a cut line."""
+    keys, clock = list[str](), Clock()
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        keys.append(request.headers["Idempotency-Key"])
+        found = answers.pop(0) if len(answers) > 1 else answers[0]
+        if found is None:
+            raise httpx2.ConnectError("away")
+        return found
+
+    names: dict[str, Any] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MATCH_URL", "http://127.0.0.1")
+        exec(snippets("python")[0], names)
+    names["api"] = httpx2.Client(transport=httpx2.MockTransport(answer), base_url="http://x")
+    names["time"] = clock
+    return names, clock, keys
+
+
+IN_FLIGHT = httpx2.Response(
+    409, json={"code": "idempotency_in_flight"}, headers={"Retry-After": "2"}
+)
+
+
+def test_the_snippet_for_python_waits_for_what_passes() -> None:
+    cut_short = [None, httpx2.Response(503), httpx2.Response(429, headers={"Retry-After": "7"})]
+    names, clock, keys = client_answering([*cut_short, IN_FLIGHT, httpx2.Response(200, json={})])
+    assert names["post"]("/v1/firms:upsert", {}) == {}
+    assert clock.slept == [0.5, 1.0, 7.0, 4.0]
+    assert len(set(keys)) == 1
+    assert len(keys) == 5
+
+
+@pytest.mark.parametrize("answer", [None, IN_FLIGHT])
+def test_the_snippet_for_python_outlasts_a_key_that_a_crash_left(
+    answer: httpx2.Response | None,
+) -> None:
+    names, clock, _ = client_answering([answer])
+    with pytest.raises((RuntimeError, httpx2.TransportError)):
+        names["post"]("/v1/firms:upsert", {})
+    assert 120 <= clock.now <= 240
+
+
+@pytest.mark.parametrize("code", ["answer_not_kept", "needs_confirmation"])
+def test_the_snippet_for_python_does_not_repeat_what_will_not_pass(code: str) -> None:
+    names, clock, keys = client_answering([httpx2.Response(409, json={"code": code})])
+    with pytest.raises(RuntimeError, match=code):
+        names["post"]("/v1/keys", {})
+    assert (clock.slept, len(keys)) == ([], 1)
 
 
 def test_the_pages_name_the_scripts_that_are_there() -> None:

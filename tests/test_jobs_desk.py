@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +15,9 @@ import pytest
 
 from tests.desk_world import DeskService, attempts, keep_model, open_desk, plan, wait_for
 from tests.fake_worker import PACE, VERDICT, fake_retrain
-from zyz_match.errors import ArtifactError, StorageError
+from tests.worlds import TOWN
+from zyz_match.acting import Actor, Role, acting
+from zyz_match.errors import ArtifactError, NotFoundError, StorageError
 from zyz_match.matching.model import Model
 from zyz_match.models_desk import feature_schema
 from zyz_match.storage.jobs import Job, JobState, Outcome
@@ -214,3 +218,105 @@ def test_a_child_that_dies_is_no_canary(
     monkeypatch.setattr(DeskService, "worker", (sys.executable, "-c", "raise SystemExit(3)"))
     with pytest.raises(ArtifactError, match="试载失败"):
         service.promote(keep_model(service))
+
+
+# who comes after a worker --------------------------------------------------------------------
+
+
+class Leaving:
+    """A worker that ends when it is told to."""
+
+    def __init__(self) -> None:
+        self.code: int | None = None
+        self._over = threading.Event()
+
+    def end(self, code: int = 0) -> None:
+        self.code = code
+        self._over.set()
+
+    def poll(self) -> int | None:
+        return self.code
+
+    def wait(self) -> int:
+        self._over.wait()
+        assert self.code is not None
+        return self.code
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> list[Leaving]:
+    """Every worker that a service starts; none does anything."""
+    started: list[Leaving] = []
+
+    def spawn(_service: DeskService, *_words: str) -> Leaving:
+        started.append(Leaving())
+        return started[-1]
+
+    monkeypatch.setattr(DeskService, "_spawn", spawn)
+    return started
+
+
+def upload(service: DeskService, name: str) -> Path:
+    folder = service.settings.uploads / name
+    folder.mkdir(parents=True)
+    (folder / "a.csv").write_text("企业名称\n合成公司\n", "utf-8")
+    return folder / "a.csv"
+
+
+def ask(service: DeskService, name: str) -> Job:
+    return service.import_job("firms", upload(service, name), name, dry_run=False, confirmed=True)
+
+
+def test_what_is_asked_for_as_a_worker_leaves_gets_another_one(
+    tmp_path: Path, workers: list[Leaving]
+) -> None:
+    with open_desk(tmp_path) as service:
+        first = ask(service, "one")
+        assert service.store.jobs.claim(first.kind, "o", 60) is not None
+        ask(service, "two")
+        assert len(workers) == 1, "the first one does both"
+        workers[0].end()
+        wait_for(lambda: len(workers) == 2)
+        workers[1].end()  # the job was there before it: it will not be otherwise for a third one
+        time.sleep(0.3)
+        assert len(workers) == 2
+        for left in workers:
+            left.end()
+
+
+@pytest.mark.parametrize("why", ["killed", "closed"])
+def test_no_worker_follows_one_that_was_killed_or_a_service_that_ends(
+    tmp_path: Path, workers: list[Leaving], why: str
+) -> None:
+    with open_desk(tmp_path) as service:
+        ask(service, "one")
+        ask(service, "two")
+        if why == "closed":
+            service.close()
+        workers[0].end(-9 if why == "killed" else 0)
+        time.sleep(0.3)
+        assert len(workers) == 1
+
+
+# sight ---------------------------------------------------------------------------------------
+
+
+def test_who_sees_some_towns_sees_only_his_own_jobs(tmp_path: Path, workers: list[Leaving]) -> None:
+    with open_desk(tmp_path) as service:
+        theirs = ask(service, "one")
+        version = keep_model(service)
+        with acting(Actor("key:team", Role.ANALYST, "api", frozenset({TOWN.id}))):
+            mine = ask(service, "two")
+            assert [j.id for j in service.jobs()] == [mine.id]
+            assert service.job(mine.id).id == mine.id
+            for look in (service.job, service.cancel_job, service.import_rejects):
+                with pytest.raises(NotFoundError) as there:
+                    look(theirs.id)
+                with pytest.raises(NotFoundError) as nowhere:
+                    look("J0")
+                assert there.value.message == nowhere.value.message.replace("J0", theirs.id)
+            assert "by_town" not in service.model_card(version)
+        assert {j.id for j in service.jobs()} == {mine.id, theirs.id}
+        assert "by_town" in service.model_card(version)
+        for left in workers:
+            left.end()

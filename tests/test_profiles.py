@@ -183,6 +183,14 @@ def test_a_wrong_line_is_refused_with_its_number(tmp_path: Path, line: str, mess
     assert "第 3 行" in caught.value.message
 
 
+def test_a_file_with_an_id_of_dots_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("id: '..'\nname: b\n", "utf-8")
+    with pytest.raises(ProfileError, match="只有点"):
+        read_towns(tmp_path / "a.yaml")
+    (tmp_path / "a.yaml").write_text("id: a..\nname: b\n", "utf-8")
+    assert [t.id for t in read_towns(tmp_path / "a.yaml")] == ["a.."]
+
+
 def test_an_id_used_twice_is_refused(tmp_path: Path) -> None:
     for name in ("a.yaml", "b.yaml"):
         (tmp_path / name).write_text("id: a\nname: b\n")

@@ -47,7 +47,8 @@ def read_town(service: ServiceDep, town_id: TownId) -> Response:
 def put_town(service: ServiceDep, request: Request, town_id: TownId, body: ProfileBody) -> Response:
     """整份替换档案，随即可排名；新建返回 201，更新或无变化返回 200。
 
-    带 If-Match（GET 时的 ETag）则只在档案没有被别人改过时写入，否则 412。
+    带 If-Match（GET 时的 ETag）则只在档案没有被别人改过时写入，
+    带 If-None-Match: * 则只新建，否则 412。
     """
 
     def accept(now: Town | None) -> None:

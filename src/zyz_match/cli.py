@@ -34,7 +34,7 @@ from zyz_match.errors import (
     StorageError,
     ZyzError,
 )
-from zyz_match.outputs import storage_error
+from zyz_match.outputs import private_folder, storage_error
 from zyz_match.settings import load_settings
 
 EXIT_CODES: tuple[tuple[type[ZyzError], int], ...] = (  # the first class that fits
@@ -180,7 +180,7 @@ def _write_log(report: str) -> Path | None:
     for folder in folders:
         path = folder / f"zyz-match-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.log"
         with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
+            private_folder(folder)
             path.write_text(report, "utf-8", errors="replace")
             return path
     return None

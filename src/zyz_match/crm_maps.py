@@ -182,6 +182,8 @@ def _system(path: Path, name: str, entry: Any) -> System:
     if scheme == "hubspot" and not url:
         raise InputError(f"{where}须写 url：HubSpot 调用本接口的完整地址，签名包含它。")
     towns = entry.get("towns")
+    if towns is not None and not isinstance(towns, list):
+        raise InputError(f"{where}的 towns 应为专业镇编号的列表。")
     return System(
         name, scheme, _secrets(path, where, scheme, str(entry.get("secret_file", ""))),
         _map(where, entry), url, None if towns is None else frozenset(map(str, towns)),
@@ -207,6 +209,12 @@ def _secrets(path: Path, where: str, scheme: str, name: str) -> tuple[str, ...]:
     return found
 
 
+def _object(where: str, name: str) -> str:
+    if not name or ":" in name:
+        raise InputError(f"{where}的 object 应为对方对象的名称，不能为空或含有冒号。")
+    return name
+
+
 def _map(where: str, entry: Mapping[str, Any]) -> CrmMap:
     name = str(entry.get("map", "zyz"))
     if name not in MAPS:
@@ -222,7 +230,7 @@ def _map(where: str, entry: Mapping[str, Any]) -> CrmMap:
         )
     return replace(
         known,
-        object=str(entry.get("object", known.object)),
+        object=_object(where, str(entry.get("object", known.object))),
         fields={**known.fields, **{str(k): str(v) for k, v in fields.items()}},
         stages={**known.stages, **{str(k).lower(): stage_of(str(v)) for k, v in stages.items()}},
         lost_when=known.lost_when if lost is None else lost,

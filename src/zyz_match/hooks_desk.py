@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zyz_match import signing
 from zyz_match.acting import actor
-from zyz_match.domain import Receipt
+from zyz_match.domain import Receipt, Town
 from zyz_match.errors import InputError, NotFoundError, StorageError
 from zyz_match.settings import Settings
 from zyz_match.storage import webhooks
@@ -56,6 +56,9 @@ class HookDesk:
         def _receipt(self, list_id: str) -> Receipt:
             """See `LeadDesk`."""
 
+        def towns(self) -> list[Town]:
+            """See `Service`."""
+
     # webhooks --------------------------------------------------------------------------------
 
     def webhooks(self) -> list[Webhook]:
@@ -75,7 +78,8 @@ class HookDesk:
         """A new webhook, and its secret, which is told this once.
 
         `types` () is every type; `towns` None is all that the caller sees. Raises InputError for
-        an address that is not on the administrator's list.
+        an address that is not on the administrator's list, NotFoundError for a town that the
+        caller does not see or that is not there.
         """
         self._check_url(url)
         if len(self.store.webhooks.every()) >= webhooks.MOST:
@@ -83,8 +87,8 @@ class HookDesk:
         webhook_id = webhooks.new_id()
         salt, secret = self._new_secret(webhook_id)
         made = Webhook(
-            webhook_id, url, tuple(dict.fromkeys(types)), _within(towns), (salt,), note.strip(),
-            created_at="", created_by="",
+            webhook_id, url, tuple(dict.fromkeys(types)), self._within(towns), (salt,),
+            note.strip(), created_at="", created_by="",
         )  # fmt: skip
         return self.store.webhooks.add(made), signing.shown(secret)
 
@@ -95,7 +99,7 @@ class HookDesk:
         if "url" in rest:
             self._check_url(rest["url"])
         if "towns" in rest:
-            rest["towns"] = _within(rest["towns"])
+            rest["towns"] = self._within(rest["towns"])
         if rest:
             found = self.store.webhooks.change(found.id, rest)
         if enabled is not None and enabled != (found.disabled_at is None):
@@ -136,6 +140,15 @@ class HookDesk:
                 return await sender.post(found.url, made.body, made.headers)
 
         return asyncio.run(send())
+
+    def _within(self, towns: Collection[str] | None) -> tuple[str, ...] | None:
+        """The towns that a webhook of this caller may be about."""
+        seen = actor().towns
+        if towns is None:
+            return None if seen is None else tuple(sorted(seen))
+        if beyond := sorted(set(towns) - {t.id for t in self.towns()}):
+            raise NotFoundError(f"没有找到专业镇“{beyond[0]}”。")
+        return tuple(sorted(set(towns)))
 
     def _check_url(self, url: str) -> None:
         target = target_of(url)
@@ -202,13 +215,3 @@ def _is_mine(webhook: Webhook) -> bool:
     """Whether all that a webhook is told is within the caller's sight."""
     towns = actor().towns
     return towns is None or (webhook.towns is not None and towns.issuperset(webhook.towns))
-
-
-def _within(towns: Collection[str] | None) -> tuple[str, ...] | None:
-    """The towns that a webhook of this caller may be about."""
-    seen = actor().towns
-    if towns is None:
-        return None if seen is None else tuple(sorted(seen))
-    if beyond := sorted(t for t in towns if not actor().sees(t)):
-        raise NotFoundError(f"没有找到专业镇“{beyond[0]}”。")
-    return tuple(sorted(set(towns)))

@@ -7,14 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from zyz_match.acting import Actor, Role, acting
+from zyz_match.acting import Actor, Role, acting, actor
 from zyz_match.errors import StorageError, ZyzError
 from zyz_match.models_desk import ModelDesk, feature_schema
 from zyz_match.progress import Progress, silent
 from zyz_match.settings import Settings
-from zyz_match.storage.jobs import Beat, Job, Jobs, JobState, Outcome
+from zyz_match.storage.jobs import Beat, Job, Jobs, JobState, Outcome, no_job
 from zyz_match.storage.serving import Change
 from zyz_match.storage.store import Store
 
@@ -56,6 +57,7 @@ class JobDesk(ModelDesk):
     def __init__(self, settings: Settings, store: Store) -> None:
         super().__init__(settings, store)
         self._children: dict[str, subprocess.Popen[bytes]] = {}  # the last worker of each kind
+        self._leaving, self._left = threading.Lock(), False
 
     @property
     def tasks(self) -> Mapping[str, Task]:
@@ -82,18 +84,21 @@ class JobDesk(ModelDesk):
         return job
 
     def jobs(self) -> list[Job]:
-        """The newest jobs first."""
+        """The newest jobs first; who sees only some towns sees those he asked for."""
         self.resume()
-        return self.store.jobs.recent()
+        return [job for job in self.store.jobs.recent() if _in_sight(job)]
 
     def job(self, job_id: str) -> Job:
-        """The job with this id; NotFoundError when there is none."""
+        """The job with this id; NotFoundError when there is none in sight."""
         self.resume()
-        return self.store.jobs.get(job_id)
+        job = self.store.jobs.get(job_id)
+        if not _in_sight(job):
+            raise no_job(job_id)
+        return job
 
     def cancel_job(self, job_id: str) -> Job:
         """Ask for the end of a job; one that has ended stays as it is."""
-        return self.store.jobs.cancel(job_id)
+        return self.store.jobs.cancel(self.job(job_id).id)
 
     def resume(self) -> None:
         """See to jobs whose worker was killed: start another one."""
@@ -116,7 +121,21 @@ class JobDesk(ModelDesk):
 
     def _start_worker(self, kind: str) -> None:
         child = self._children[kind] = self._spawn("--kind", kind)
-        threading.Thread(target=child.wait, daemon=True).start()  # no zombie is left
+        given = kind, child, datetime.now(UTC)
+        threading.Thread(target=self._see_off, args=given, daemon=True).start()
+
+    def _see_off(self, kind: str, child: "subprocess.Popen[bytes]", began: datetime) -> None:
+        """Wait for a worker's end; what was asked for as it left gets another one."""
+        if child.wait() != 0:
+            return  # it was killed, or cannot start: `resume` sees to it later
+        with self._leaving, contextlib.suppress(ZyzError):
+            if not self._left and self.store.jobs.waits(kind, began):
+                self._start_worker(kind)
+
+    def close(self) -> None:
+        """Start no more workers."""
+        with self._leaving:
+            self._left = True
 
     # the worker's side -----------------------------------------------------------------------
 
@@ -204,6 +223,11 @@ def _left(job: Job, found: "Retrained") -> Outcome:
         {"version": None, "promoted": False, "verdict": found.verdict, "card": dict(found.card)},
         change=change,
     )
+
+
+def _in_sight(job: Job) -> bool:
+    """Whether a job is the actor's own, or he sees every town: a job may be about any."""
+    return actor().sees(None) or job.params.get("by") == actor().name
 
 
 def _worker(job: Job) -> Actor:

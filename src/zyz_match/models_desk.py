@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from zyz_match.acting import actor
 from zyz_match.domain import Town
 from zyz_match.errors import ArtifactError, NotFoundError, StorageError, ZyzError
 from zyz_match.index_desk import IndexDesk
@@ -179,11 +180,13 @@ class ModelDesk(IndexDesk):
     def model_card(self, version: str | None = None) -> dict[str, Any]:
         """The card of a version, of the serving one without: what it learnt from, how good it is.
 
+        Who sees only some towns is not told how many leads each town gave.
         Raises NotFoundError for an unknown version, ArtifactError for a damaged card.
         """
         stored = self.store.serving.current().version if version is None else self._known(version)
         if stored:
-            return {"version": stored, **self._models.card(stored)}
+            card = {"version": stored, **self._models.card(stored)}
+            return card if actor().sees(None) else {n: card[n] for n in card if n != "by_town"}
         return {"version": _prior(), "weights": dict(self._load("").weights)}
 
     def model_log(self) -> list[LogEntry]:

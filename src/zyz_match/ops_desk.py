@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from zyz_match.acting import Role, actor
 from zyz_match.domain import Firm
-from zyz_match.errors import FileError, InputError
+from zyz_match.errors import FileError, InputError, StorageError
 from zyz_match.outputs import write_bytes
 from zyz_match.progress import Progress, silent
 from zyz_match.settings import Settings
@@ -137,7 +137,14 @@ class OpsDesk:
 
     def examine(self) -> list[Finding]:
         """Everything that can be checked: the database, the audit, the models, the index."""
-        return [*self.store.check(), self._check_models(), self._check_index()]
+        found = self.store.check()
+        for what, look in (("模型", self._check_models), ("索引", self._check_index)):
+            try:
+                found.append(look())
+            except StorageError as error:
+                told = any(error.message in f.fault for f in found)
+                found.append(Finding(what, "数据库读不了，没有检查。" if told else error.message))
+        return found
 
     def _check_models(self) -> Finding:
         every = self.models()

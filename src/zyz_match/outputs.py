@@ -23,6 +23,7 @@ _CAUSES = {
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{d}{n}" for d in ("COM", "LPT") for n in range(1, 10))}
 _FORBIDDEN = frozenset('<>:"/\\|?*')
 _MAX_NAME_BYTES = 180
+PRIVATE = 0o700  # of folders with personal data: nobody but their owner enters
 
 
 def storage_error(error: OSError, path: Path | None = None) -> StorageError:
@@ -65,6 +66,16 @@ def _replace(path: Path, content: bytes, mode: int) -> None:
             aside.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder, and those missing above it, for their owner alone, whatever the umask.
+
+    One that is there keeps its mode, which somebody chose. Raises OSError as `Path.mkdir` does.
+    """
+    if not path.parent.is_dir():
+        private_folder(path.parent)
+    path.mkdir(PRIVATE, exist_ok=True)
 
 
 def sync(path: Path) -> None:

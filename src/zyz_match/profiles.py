@@ -177,6 +177,12 @@ def _id(value: object) -> str:
     return text
 
 
+def check_id(town: Town) -> None:
+    """ProfileError for the id of a new town that no address can hold: `.` and `..` are ways."""
+    if not town.id.strip("."):
+        raise ProfileError(f"id 不能只有点：“{town.id}”，地址里写不出来，请换一个。")
+
+
 def town_from(mapping: Mapping[str, Any]) -> Town:
     """The town that a mapping describes.
 
@@ -312,7 +318,9 @@ def _parse_json(text: str) -> Any:
 
 def _town_of(path: Path, line: int | None, parse: Callable[[], Any]) -> Town:
     try:
-        return town_from(parse())
+        town = town_from(parse())
+        check_id(town)
+        return town
     except ProfileError as error:
         where = f"“{path}”第 {line} 行" if line else f"“{path}”"
         raise ProfileError(f"{where}：{error.message}", details=error.details) from error

@@ -76,6 +76,7 @@ class Service(AccessDesk, BatchDesk, ImportDesk, InboundDesk, OpsDesk, UpsertDes
 
     def close(self) -> None:
         """Release the store."""
+        super().close()
         self.store.close()
 
     def __enter__(self) -> Self:

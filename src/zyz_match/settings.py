@@ -107,7 +107,8 @@ class Settings:
         }
 
 
-def _default_home() -> Path:
+def default_home() -> Path:
+    """The data folder unless ZYZ_HOME names another one."""
     checkout = Path(__file__).resolve().parents[2]
     if (checkout / "pyproject.toml").is_file() and (checkout / "src").is_dir():
         return checkout / ".zyz"
@@ -134,7 +135,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     value = {name: env.get(name) or default for name, default in known.items()}
     if not value["ZYZ_PORT"].isdecimal() or not 0 < int(value["ZYZ_PORT"]) < 65536:
         raise InputError(f"ZYZ_PORT 应为 1-65535 的整数，现为“{value['ZYZ_PORT']}”。")
-    home = Path(value["ZYZ_HOME"]).expanduser() if value["ZYZ_HOME"] else _default_home()
+    home = Path(value["ZYZ_HOME"]).expanduser() if value["ZYZ_HOME"] else default_home()
     url = value["ZYZ_DATABASE_URL"] or database_of(home)
     return Settings(
         home, url, value["ZYZ_HOST"], int(value["ZYZ_PORT"]),

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from api.oidc import Attempt
 from tests.api.access_world import (
+    OTHER,
     OWN,
     PASSWORD,
     AccessWorld,
@@ -24,6 +26,7 @@ from tests.api.access_world import (
 from tests.api.api_world import TOWNS, client_of, code_of, firm_rows, write_firms
 from tests.api.fake_issuer import CLIENT, SECRET, FakeIssuer, fake_issuer
 from zyz_match import credentials
+from zyz_match.access import Scope
 from zyz_match.acting import Role
 from zyz_match.profiles import town_from
 from zyz_match.service import Service
@@ -643,3 +646,26 @@ def test_an_issuer_that_is_another_one_or_away_is_told(
 def test_where_no_issuer_is_set_there_is_none(client: TestClient) -> None:
     assert code_of(client.get("/v1/session/oidc"), 404) == "oidc_off"
     assert code_of(client.get("/v1/session/oidc/callback"), 404) == "oidc_off"
+
+
+def test_a_kept_answer_is_for_who_asked_first_and_as_long_as_he_sees_as_much(
+    guarded: AccessWorld, client: TestClient
+) -> None:
+    once = {"Idempotency-Key": "kept-1"}
+    body = {"town": {"id": OTHER, "name": "合成铸造专业镇", "products": ["铸件"]}}
+
+    def ask(key: str) -> httpx2.Response:
+        return client.post(
+            "/v1/matches", json=body, headers=once | {"Authorization": f"Bearer {key}"}
+        )
+
+    with guarded.service() as service:
+        first, key = service.add_key("syn-again", Role.ADMIN, scopes=list(Scope))
+        assert ask(key).status_code == 200
+        assert ask(key).headers["idempotency-replayed"] == "true"
+        service.revoke_key(first.id)
+        second, key = service.add_key("syn-again", Role.TOWN, scopes=list(Scope), towns=[OWN])
+        assert code_of(ask(key), 404) == "not_found"
+        service.revoke_key(second.id)
+        _, key = service.add_key("syn-again", Role.ADMIN, scopes=list(Scope))
+        assert "idempotency-replayed" not in ask(key).headers

@@ -64,8 +64,7 @@ def test_changes_are_read_from_the_beginning_page_by_page(client: TestClient) ->
 def test_who_has_read_everything_goes_on_from_there(client: TestClient) -> None:
     end = read(client)["next_cursor"]
     assert read(client, since=end) == {"items": [], "next_cursor": end, "more": False}
-    asked = client.post("/v1/matches", json={"town": {"id": "syn-silk", "name": "合成"}})
-    list_id = asked.json()["shortlist_id"]
+    list_id = client.get("/v1/towns/syn-silk/matches").json()["shortlist_id"]
     client.post(f"/v1/lists/{list_id}:publish")
     [told] = read(client, since=end)["items"]
     assert (told["type"], told["data"]["list_id"]) == ("list.published", list_id)

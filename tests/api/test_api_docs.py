@@ -230,7 +230,7 @@ def test_the_example_bodies_and_the_example_problem_fit_their_schemas() -> None:
 
 
 def test_the_example_bodies_work(client: TestClient) -> None:
-    put = client.put("/v1/towns/example", json=examples.BODIES["town"][1])
+    put = client.put("/v1/towns/example", json={**examples.BODIES["town"][1], "name": "合成示例镇"})
     assert put.status_code == 201, put.text
     ranked = client.post("/v1/matches", json=examples.BODIES["match_request"][1])
     assert ranked.status_code == 200, ranked.text

@@ -368,6 +368,8 @@ def test_nothing_of_a_message_reaches_the_log(
     ("systems: {crm: {scheme: token, secret_file: word.secret, fields: {x: y}}}", "fields"),
     ("systems: {crm: {scheme: token, secret_file: word.secret, stages: {a: b}}}", "不是可用的阶段"),
     ("systems: {crm: {scheme: token, secret_file: word.secret, stages: 1}}", "键值表"),
+    ("systems: {crm: {scheme: token, secret_file: word.secret, object: 'a:b'}}", "冒号"),
+    ("systems: {crm: {scheme: token, secret_file: word.secret, towns: syn-silk}}", "列表"),
 ])  # fmt: skip
 def test_a_wrong_file_is_told_before_the_server_starts(
     firms: Settings, tmp_path: Path, text: str, why: str

@@ -244,6 +244,20 @@ def test_a_body_that_is_no_file_is_refused_and_leaves_nothing(
     assert left(home) == []
 
 
+@pytest.mark.parametrize("end", ["", "二公司", "\r\n", "\r\n--b", "\r\n--b-", "\r\n--b\r\n"])
+def test_a_form_that_was_cut_is_refused_and_leaves_nothing(
+    own: TestClient, home: Path, end: str
+) -> None:
+    form = (
+        '--b\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
+        f"企业名称\n合成被截一公司\n{end}"
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    response = own.post("/v1/imports?kind=firms", content=form.encode(), headers=headers)
+    assert code_of(response, 422) == "invalid_form"
+    assert left(home) == []
+
+
 @pytest.mark.parametrize("query", ["", "kind=people", "kind=firms&dry_run=maybe", "kind=firms&x=1"])
 def test_a_doubtful_request_leaves_no_file(own: TestClient, home: Path, query: str) -> None:
     response = own.post(f"/v1/imports?{query}", files={"file": ("a.csv", b"a")})

@@ -83,6 +83,26 @@ def test_the_auditor_sees_who_did_what_page_by_page(
     assert later.json()["items"] == []
 
 
+def test_the_auditor_sees_a_damaged_row_among_the_others(tmp_path: Path) -> None:
+    world = guarded_world(tmp_path, rows=8)
+    with world.service() as service, service.store._database._engine.begin() as connection:
+        sqlite = connection.dialect.name == "sqlite"
+        connection.exec_driver_sql("UPDATE audit SET detail = '{oops' WHERE id = 2")
+        broken = "x'ff00'" if sqlite else "''"
+        connection.exec_driver_sql(f"UPDATE audit SET at = {broken} WHERE id = 3")
+    with world.client() as client:
+        response = client.get("/v1/audit?limit=1000", headers=world.bearer(Role.AUDITOR))
+    assert response.status_code == 200
+    page = AuditPage.model_validate_json(response.content)
+    assert [r.id for r in page.items] == list(range(len(page.items), 0, -1))
+    damaged = {r.id: r for r in page.items if r.detail.get("damaged")}
+    assert set(damaged) == {2, 3}
+    assert damaged[2].at is not None
+    assert damaged[3].at is None
+    with world.service() as service:
+        assert "第 2 条" in service.verify_audit().fault
+
+
 @pytest.mark.parametrize("query", ["cursor=0", "cursor=x", f"cursor={2**31}", "limit=0", "since=1"])
 def test_a_wrong_question_to_the_audit_is_refused(
     app_client: TestClient, guarded: AccessWorld, query: str
@@ -399,6 +419,20 @@ def test_a_packed_list_has_a_weak_tag_and_what_is_changed_by_its_tag_is_not_pack
         assert again.status_code == 304
     town = client.get("/v1/towns/syn-casting", headers={"Accept-Encoding": "gzip"})
     assert "content-encoding" not in town.headers
+
+
+def test_headers_and_addresses_that_are_too_long_are_refused(client: TestClient) -> None:
+    long = "a" * limits.MAX_HEADER_BYTES
+    for response in (
+        client.get("/v1/towns", headers={"X-Long": long}),
+        client.get("/v1/towns", headers=[("X-Long", "a" * 1000)] * 40),
+        client.get("/livez", headers={"Cookie": long}),
+        client.get("/v1/towns", params={"q": long}),
+        client.put(f"/v1/towns/{long}", json={}),
+    ):
+        assert code_of(response, 431) == "headers_too_large"
+        assert "32,768" in response.json()["detail"]
+    assert client.get("/v1/towns", headers={"X-Long": long[:30_000]}).status_code == 200
 
 
 # a real server -----------------------------------------------------------------------------

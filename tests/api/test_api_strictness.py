@@ -61,6 +61,66 @@ def test_a_doubtful_body_is_refused(client: TestClient, method: str, path: str, 
     assert code_of(client.request(method, path, content=body, headers=JSON), status) == code
 
 
+BODILESS = (
+    ("POST", "/v1/models:retrain"), ("POST", "/v1/models:rollback"),
+    ("POST", "/v1/lists/L0:publish"), ("DELETE", "/v1/firms/600000/contacts"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(BODIES.keys() - {"empty", "empty object"}))
+@pytest.mark.parametrize(("method", "path"), BODILESS)
+def test_a_body_is_refused_where_none_is_asked_for(
+    client: TestClient, method: str, path: str, name: str
+) -> None:
+    body, status, code = BODIES[name]
+    assert code_of(client.request(method, path, content=body, headers=JSON), status) == code
+    assert client.get("/v1/jobs").json()["items"] == []
+
+
+@pytest.mark.parametrize("headers", [{}, JSON, {"Content-Type": "text/plain"}])
+@pytest.mark.parametrize("body", [b"", b"{}", b" { }\n"])
+def test_a_body_that_says_nothing_is_taken_where_none_is_asked_for(
+    client: TestClient, body: bytes, headers: dict[str, str]
+) -> None:
+    assert client.post("/v1/lists/L0:publish", content=body, headers=headers).status_code == 404
+
+
+def test_what_a_body_that_is_not_asked_for_says_is_named(client: TestClient) -> None:
+    response = client.post("/v1/models:retrain", json={"dry_run": True, "colour": {"red": 1}})
+    assert code_of(response, 422) == "validation_failed"
+    parameter, unknown = response.json()["errors"]
+    assert (parameter["pointer"], unknown["pointer"]) == ("/dry_run", "/colour")
+    assert "“dry_run”是查询参数" in parameter["detail"]
+    assert "?dry_run=" in parameter["detail"]
+    assert "不认识的字段“colour”" in unknown["detail"]
+    publishing = client.post("/v1/lists/L0:publish", json={"dry_run": True})
+    assert "不认识的字段“dry_run”" in publishing.json()["detail"]
+    listed = client.post("/v1/lists/L0:publish", json=[1]).json()
+    assert listed["errors"] == [{"detail": listed["detail"], "pointer": ""}]
+    assert "不需要请求体" in listed["detail"]
+
+
+def test_a_refused_body_uses_no_key_up(client: TestClient) -> None:
+    headers = {"Idempotency-Key": "bodiless"}
+    refused = client.post("/v1/lists/L0:publish", json={"a": 1}, headers=headers)
+    assert code_of(refused, 422) == "validation_failed"
+    answers = [
+        client.post("/v1/lists/L0:publish", content=body, headers=headers)
+        for body in (b"{}", b"{}", b"")
+    ]
+    assert [code_of(a, a.status_code) for a in answers] == [
+        "not_found", "not_found", "idempotency_mismatch",
+    ]  # fmt: skip
+    assert answers[1].headers["idempotency-replayed"] == "true"
+
+
+@pytest.mark.parametrize("path", ["/v1/towns", "/v1/towns/syn-silk/matches"])
+def test_the_body_of_a_get_is_left_unread(client: TestClient, path: str) -> None:
+    asked = client.request("GET", path, content=b'{"limit": ', headers=JSON)
+    assert asked.status_code == 200
+    assert asked.json().get("items") == client.get(path).json().get("items")
+
+
 def test_a_large_body_without_a_length_is_refused(client: TestClient) -> None:
     def chunks() -> Iterator[bytes]:
         for _ in range(20):

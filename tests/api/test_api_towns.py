@@ -60,8 +60,9 @@ def test_a_new_town_is_created_and_ranks_at_once(client: TestClient, get: Get) -
 
 
 def test_putting_the_same_twice_changes_nothing(client: TestClient) -> None:
-    first = client.put("/v1/towns/twice", json=TOWN)
-    again = client.put("/v1/towns/twice", json={**TOWN, "id": "twice"})
+    town = {**TOWN, "name": "合成两次镇"}
+    first = client.put("/v1/towns/twice", json=town)
+    again = client.put("/v1/towns/twice", json={**town, "id": "twice"})
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.json()["change"] == "unchanged"
     assert again.json()["town"] == first.json()["town"]

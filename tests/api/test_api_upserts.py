@@ -171,6 +171,8 @@ def test_doubtful_bodies_are_refused_as_a_whole(
         {"name": "合成", "uscc": "91140500011000000X"}, {"name": "合成", "stock_code": "abc!"},
         {"name": "合成", "external": {"system": "a", "object": "b"}},
         {"name": "合成", "external": {"system": "a b", "object": "b", "id": "1"}},
+        {"name": "合成", "external": {"system": "a:b", "object": "c", "id": "1"}},
+        {"name": "合成", "external": {"system": "a", "object": "b:c", "id": "1"}},
         {"name": "合成", "external": "a:b:1"}, {"name": "—"}, {}, None, 7, [],
     ],
 )  # fmt: skip
@@ -178,6 +180,26 @@ def test_an_item_that_cannot_be_believed_is_rejected_alone(own: TestClient, item
     done = upsert(own, "firms", item, {"name": "合成好公司"})
     assert done["results"][0]["status"] == "rejected", done
     assert done["results"][1]["status"] in ("created", "unchanged")
+
+
+def test_an_external_id_may_hold_colons_and_is_found_its_system_and_object_may_not(
+    own: TestClient,
+) -> None:
+    key = {"system": "crm", "object": "Account", "id": "7:a::b"}
+    upsert(own, "firms", {"external": key, "name": "合成冒号公司"})
+    (found,) = own.get("/v1/firms", params={"external": "crm:Account:7:a::b"}).json()["items"]
+    assert (found["name"], found["external"]) == ("合成冒号公司", [key])
+    done = upsert(own, "firms", {"external": {**key, "object": "a:b"}, "name": "合成冒号二公司"})
+    error = done["results"][0]["error"]
+    assert "冒号" in error["detail"]
+    assert [e["pointer"] for e in error["errors"]] == ["/items/0/external/object"]
+
+
+@pytest.mark.parametrize("town_id", [".", "..", "...."])
+def test_a_town_that_no_address_could_name_is_not_made(own: TestClient, town_id: str) -> None:
+    (done,) = upsert(own, "towns", {"id": town_id, "name": f"合成点镇{town_id}"})["results"]
+    assert (done["status"], "点" in done["error"]["detail"]) == ("rejected", True)
+    assert town_id not in {t["id"] for t in own.get("/v1/towns?limit=200").json()["items"]}
 
 
 def test_formulas_are_stored_as_text(own: TestClient) -> None:
@@ -204,6 +226,21 @@ def test_what_has_not_changed_is_not_sent_again(own: TestClient, path: str) -> N
     assert own.get(path, headers={"If-None-Match": packed}).status_code == 304
     assert own.get(path, headers={"If-None-Match": '"x"', **plain}).content == first.content
     assert code_of(own.get(path, headers={"If-None-Match": "x"}), 400) == "invalid_etag"
+
+
+def test_a_town_that_is_there_is_not_made_anew(own: TestClient) -> None:
+    path, town = "/v1/towns/syn-once", {"name": "合成只建一次镇"}
+    new = {"If-None-Match": "*"}
+    assert code_of(own.put(path, json=town, headers={"If-None-Match": "x"}), 400) == "invalid_etag"
+    assert own.put(path, json=town, headers=new).status_code == 201
+    there = own.get(path)
+    for known in ("*", there.headers["etag"], f'"x", W/{there.headers["etag"]}'):
+        other = {**town, "city": "阳泉市"}
+        refused = own.put(path, json=other, headers={"If-None-Match": known})
+        assert code_of(refused, 412) == "precondition_failed"
+        assert own.get(path).content == there.content
+    changed = own.put(path, json={**town, "city": "晋城市"}, headers={"If-None-Match": '"x"'})
+    assert changed.json()["change"] == "updated"
 
 
 def test_a_stale_change_of_a_town_is_refused(own: TestClient) -> None:

@@ -30,6 +30,7 @@ from zyz_match.errors import NotFoundError
 from zyz_match.hooks_desk import KEY, TEST_TYPE
 from zyz_match.service import Service
 from zyz_match.settings import Settings
+from zyz_match.storage.webhooks import MOST_SECRETS
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +80,9 @@ def add(client: TestClient, taker: Receiver, **more: Any) -> tuple[str, str]:
 
 def publish(client: TestClient, town: str = "syn-silk") -> str:
     """The id of a list that was published just now."""
-    asked = {"town": {"id": town, "name": "合成", "products": [f"丝绸{time.monotonic_ns()}"]}}
-    list_id: str = client.post("/v1/matches", json=asked).json()["shortlist_id"]
+    query = {"limit": 3, "capital_max": time.monotonic_ns() / 1e6 + 1e6}  # asked for by nobody yet
+    found = client.get(f"/v1/towns/{town}/matches", params=query)
+    list_id: str = found.json()["shortlist_id"]
     done = client.post(f"/v1/lists/{list_id}:publish")
     ListPublishView.model_validate_json(done.content)
     assert done.json()["change"] == "published"
@@ -135,6 +137,19 @@ def test_publishing_twice_tells_once(client: TestClient, taker: Receiver) -> Non
     time.sleep(0.3)
     assert len(taker.log) == 1
     assert code_of(client.post("/v1/lists/L0:publish"), 404) == "not_found"
+
+
+def test_a_list_by_another_profile_than_the_towns_is_not_published(
+    client: TestClient, taker: Receiver
+) -> None:
+    add(client, taker)
+    made_up = {"town": {"id": "syn-silk", "name": "冒名", "products": ["水泵"]}}
+    for body in (made_up, {"town": {**made_up["town"], "id": "syn-nowhere"}}):
+        list_id = client.post("/v1/matches", json=body).json()["shortlist_id"]
+        refused = client.post(f"/v1/lists/{list_id}:publish")
+        assert code_of(refused, 422) == "invalid_input"
+    time.sleep(0.3)
+    assert taker.log == []
 
 
 def test_a_secret_is_shown_once_and_is_nowhere_in_the_store(
@@ -297,6 +312,27 @@ def test_a_new_secret_and_the_one_before_both_verify(client: TestClient, taker: 
         Webhook(secret).verify(body, headers)
 
 
+def test_every_secret_before_verifies_until_its_own_time_is_over(
+    client: TestClient, taker: Receiver
+) -> None:
+    webhook, first = add(client, taker)
+    path = f"/v1/webhooks/{webhook}"
+    secrets = [first, *(client.post(f"{path}:rotate").json()["secret"] for _ in range(2))]
+    client.post(f"{path}:test")
+    [(headers, body, _)] = taker.log
+    assert len(headers["webhook-signature"].split(" ")) == 3
+    for secret in secrets:
+        Webhook(secret).verify(body, headers)
+    secrets += [client.post(f"{path}:rotate").json()["secret"] for _ in range(2)]
+    client.post(f"{path}:test")
+    headers, body, _ = taker.log[1]
+    assert len(headers["webhook-signature"].split(" ")) == MOST_SECRETS
+    for secret in secrets[-MOST_SECRETS:]:
+        Webhook(secret).verify(body, headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(first).verify(body, headers)
+
+
 def test_another_key_than_the_one_before_is_noticed(
     client: TestClient, taker: Receiver, firms: Settings
 ) -> None:
@@ -386,6 +422,18 @@ def test_deliveries_are_paged(client: TestClient, taker: Receiver) -> None:
 ])  # fmt: skip
 def test_a_wrong_body_is_refused(client: TestClient, body: dict[str, Any]) -> None:
     assert code_of(client.post("/v1/webhooks", json=body), 422) == "validation_failed"
+
+
+def test_a_webhook_is_about_towns_that_are_there(client: TestClient, taker: Receiver) -> None:
+    body = {"url": taker.url, "towns": ["syn-silk", "nope"]}
+    refused = client.post("/v1/webhooks", json=body)
+    assert code_of(refused, 404) == "not_found"
+    assert "没有找到专业镇“nope”" in refused.json()["detail"]
+    assert client.get("/v1/webhooks").json()["items"] == []
+    webhook, _ = add(client, taker, towns=["syn-silk"])
+    changed = client.patch(f"/v1/webhooks/{webhook}", json={"towns": ["nope"]})
+    assert code_of(changed, 404) == "not_found"
+    assert state_of(client, webhook)["towns"] == ["syn-silk"]
 
 
 def test_a_system_limited_to_towns_sees_and_makes_webhooks_within_them(

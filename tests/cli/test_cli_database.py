@@ -35,6 +35,67 @@ def test_a_check_finds_a_sound_store_sound_and_a_tampered_one_not(run_cli: Cli, 
     assert faults == {"审计链", "表间引用"}
 
 
+@pytest.mark.sqlite
+def test_a_check_of_a_damaged_file_tells_the_cure_and_looks_at_the_rest(
+    run_cli: Cli, home: Path, tmp_path: Path
+) -> None:
+    saved, file = tmp_path / "备份.zyz", home / "zyz.db"
+    assert run_cli("db", "backup", saved).code == 0
+    connection = sqlite3.connect(file)
+    query = "SELECT rootpage FROM sqlite_master WHERE tbl_name = 'firm'"
+    pages = connection.execute(query).fetchall()
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    with file.open("r+b") as opened:
+        for (page,) in pages:
+            opened.seek((page - 1) * size)
+            opened.write(b"\xa5" * size)
+    done = run_cli("db", "check", "--json")
+    assert done.code == 5
+    found = {f["what"]: f for f in done.json}
+    assert {"版本", "模型", "索引"} <= set(found)
+    told = "".join(f["fault"] for f in done.json)
+    assert "已损坏" in told
+    assert told.count("zyz-match db restore") == 1
+    assert "数据库" in done.err
+    done = run_cli("db", "check")
+    assert done.code == 5
+    assert "模型" in done.out
+    for aside in home.glob("zyz.db*"):  # as it is told
+        aside.rename(tmp_path / aside.name)
+    assert run_cli("db", "restore", saved).code == 0
+    assert run_cli("db", "check").code == 0
+
+
+@pytest.mark.sqlite
+def test_a_damage_that_stops_no_reading_is_told_with_the_cure(run_cli: Cli, home: Path) -> None:
+    with (home / "zyz.db").open("r+b") as opened:
+        opened.seek(36)  # how many pages are free
+        opened.write(b"\0\0\0\x63")
+    done = run_cli("db", "check", "--json")
+    assert done.code == 5
+    (fault,) = [f for f in done.json if f["fault"]]
+    assert fault["what"] == "数据库文件"
+    assert "zyz-match db restore" in fault["fault"]
+    assert "审计链" in {f["what"] for f in done.json}
+
+
+@pytest.mark.sqlite
+def test_a_damaged_row_of_the_audit_is_shown_and_found(run_cli: Cli, home: Path) -> None:
+    with sqlite3.connect(home / "zyz.db") as connection:
+        connection.execute("UPDATE audit SET detail = '{oops' WHERE id = 2")
+        connection.execute("UPDATE audit SET at = x'ff00' WHERE id = 3")
+    connection.close()
+    assert "damaged=True" in run_cli("audit").out
+    rows = {r["id"]: r for r in run_cli("audit", "--json").json}
+    assert rows[2]["detail"] == {"damaged": True}
+    assert rows[3]["detail"]["damaged"]
+    for command in (("audit", "--verify"), ("db", "check")):
+        done = run_cli(*command)
+        assert done.code == 5
+        assert "第 2 条" in done.out + done.err
+
+
 def test_a_backup_is_verified_and_restored_elsewhere(
     run_cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

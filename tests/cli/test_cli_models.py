@@ -1,6 +1,7 @@
 """Retraining and models on the command line; the training itself is decided by the test."""
 
 import json
+import os
 import re
 import threading
 from pathlib import Path
@@ -155,3 +156,14 @@ def test_watch_says_whether_the_data_suffice_and_who_was_shown(run_cli: Cli) -> 
     assert re.search(r"合成铸造专业镇 +1 +100%", said.out)
     assert "模型 prior-1 出了 100% 的名单" in said.out
     assert run_cli("watch", "--json").json["models"] == {"prior-1": 1.0}
+
+
+def test_a_worker_that_may_not_lower_its_priority_works_all_the_same(
+    run_cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_by: int) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "nice", refuse)
+    done = run_cli("worker")
+    assert (done.code, "没有等着的任务" in done.err) == (0, True)

@@ -292,10 +292,13 @@ def _compare(at: World, pairs: set[Pair], final: dict[Pair, str], by_officials: 
 
 
 @contextmanager
-def served(folder: Path, key_name: str) -> Iterator[tuple[str, str, Path]]:
-    """Address and key of a real server that asks for one, and its data folder."""
+def served(folder: Path, key_name: str, **more: str) -> Iterator[tuple[str, str, Path]]:
+    """Address and key of a real server that asks for one, and its data folder.
+
+    `more` are further settings.
+    """
     home, port = synthetic_home(folder), free_port()
-    environment = base_environment() | {"ZYZ_HOME": str(home), "ZYZ_PORT": str(port)}
+    environment = base_environment() | {"ZYZ_HOME": str(home), "ZYZ_PORT": str(port)} | more
     added = subprocess.run(
         [sys.executable, "-m", "zyz_match", "key", "add", key_name, "--role", "admin"],
         env=environment, cwd=ROOT, capture_output=True, text=True, check=True,

@@ -102,6 +102,14 @@ def test_json_lines_a_zip_and_a_workbook_say_the_same(tmp_path: Path) -> None:
     assert found[2].sheet == "跟进"
 
 
+def test_a_row_with_what_is_no_value_of_json_is_refused(tmp_path: Path) -> None:
+    row = {"town_id": "casting", "firm_id": "甲厂", "date": "2024-03-01", "outcome": "contacted"}
+    lines = [json.dumps(r, ensure_ascii=False) for r in (row, row | {"note": float("nan")})]
+    found = read_rows(written(tmp_path, *lines, name="a.jsonl"), "leads")
+    assert list(found.faults) == [1]
+    assert "NaN 不是 JSON 的值" in found.faults[1]
+
+
 def test_columns_we_do_not_know_are_named_and_nothing_worse(tmp_path: Path) -> None:
     found = leads(tmp_path, f"{GOOD},x", head=f"{HEADER},自定义")
     assert [h for h, target in found.targets if not target] == ["自定义"]

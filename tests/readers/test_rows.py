@@ -69,6 +69,23 @@ def test_a_lone_surrogate_rejects_its_row(tmp_path: Path) -> None:
     assert (tmp_path / "r.csv").read_text("utf-8-sig").startswith("行号,原因,企业名称")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"企业名称": NaN}', '{"企业名称": "合成甲", "参保人数": Infinity}',
+        '{"企业名称": "合成甲", "主营产品": ["铸件", -Infinity]}',
+        '{"企业名称": "合成甲", "别的": {"x": [NaN]}}',
+    ],
+)  # fmt: skip
+def test_what_is_no_value_of_json_rejects_its_row(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"企业名称": "合成乙"}}\n\n{line}\n{{"企业名称": "NaN电子"}}\n', "utf-8")
+    found = read_firms(path)
+    assert list(found.frame[Col.NAME]) == ["合成乙", "NaN电子"]
+    assert list(found.rejects["行号"]) == [3]
+    assert "不是 JSON 的值" in found.rejects["原因"][0]
+
+
 def test_other_controls_are_removed_and_counted(tmp_path: Path) -> None:
     found = read(tmp_path, ["企业名称"], ["合成\u200b甲\x07"])
     assert found.frame[Col.NAME][0] == "合成甲"

@@ -321,6 +321,68 @@ def test_a_row_changed_removed_or_put_in_is_found(
     assert fault in store.audit.verify().fault
 
 
+# columns that are made what is no text of ours, on either database or on SQLite alone
+BROKEN = ("'{oops'", "'[1]'", "'NaN'", "'{\"a\": 1e400}'", '\'{"a": "\\ud800"}\'', "5", "''")
+BROKEN_FILES = ("x'ff00'", "CAST(x'ff' AS TEXT)", "CAST(detail AS BLOB)", "CAST(x'eda080' AS TEXT)")
+NULLABLE = (
+    "PRAGMA writable_schema = ON",
+    "UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '') WHERE name = 'audit'",
+    "PRAGMA writable_schema = RESET",
+)
+
+
+def damage(url: str, value: str, *columns: str) -> None:
+    """Put something into columns of the fourth row."""
+    free: tuple[str, ...] = ()
+    if value == "NULL" and url.startswith("sqlite"):
+        free = NULLABLE
+    elif value == "NULL":
+        free = tuple(f"ALTER TABLE audit ALTER {c} DROP NOT NULL" for c in columns)
+    tamper(url, *free, *(f"UPDATE audit SET {c} = {value} WHERE id = 4" for c in columns))
+
+
+@pytest.mark.parametrize("value", [*BROKEN, *BROKEN_FILES, "NULL", "'" + "[" * 9_000 + "'"])
+def test_a_row_with_a_broken_detail_is_found_and_shown_as_damaged(
+    store: Store, database_url: str, value: str
+) -> None:
+    if value in BROKEN_FILES and not database_url.startswith("sqlite"):
+        pytest.skip("PostgreSQL keeps nothing but text there")
+    a_few(store)
+    before = noted(store)
+    damage(database_url, value, "detail")
+    assert "第 4 条" in store.audit.verify().fault
+    after = noted(store)
+    assert after[3] == replace(before[3], detail={"damaged": True})
+    assert after[:3] + after[4:] == before[:3] + before[4:]
+    assert "审计链" in {f.what for f in store.check() if f.fault}
+
+
+@pytest.mark.parametrize("value", ["x'ff00'", "CAST(x'ff' AS TEXT)", "5", "NULL"])
+@pytest.mark.parametrize("column", [*audit.SAID, "hash"])
+def test_a_row_with_anything_in_any_column_is_found_and_listed(
+    store: Store, database_url: str, column: str, value: str
+) -> None:
+    if not database_url.startswith("sqlite") and value not in ("5", "NULL"):
+        pytest.skip("PostgreSQL keeps nothing but text there")
+    a_few(store)
+    damage(database_url, value, column)
+    assert "第 4 条" in store.audit.verify().fault
+    rows = noted(store)
+    assert [r.id for r in rows] == [1, 2, 3, 4, 5, 6]
+    readable = column == "hash" or (value == "5" and column not in ("at", "detail"))
+    assert ("damaged" in rows[3].detail) is not readable
+    assert (rows[3].at == "") is (column == "at")
+
+
+def test_the_chain_goes_on_after_a_damaged_last_row(store: Store, database_url: str) -> None:
+    a_few(store)
+    broken = "x'ff00'" if database_url.startswith("sqlite") else "'x'"
+    tamper(database_url, f"UPDATE audit SET hash = {broken} WHERE id = 6")
+    put_town(store)
+    assert len(noted(store)) == 7
+    assert "第 6 条" in store.audit.verify().fault
+
+
 def test_two_rows_that_changed_places_are_found(store: Store, database_url: str) -> None:
     a_few(store)
     tamper(

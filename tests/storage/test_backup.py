@@ -1,9 +1,11 @@
+import errno
 import json
 import multiprocessing
 import os
 import resource
 import signal
 import stat
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -160,6 +162,53 @@ def test_a_backup_is_for_its_owner_only_and_overwrites_nothing(
     assert stat.S_IMODE((tmp_path / "b").stat().st_mode) == 0o600
     with pytest.raises(InputError, match="已存在"):
         store.back_up(tmp_path / "b", None)
+
+
+def without_links(*_: object) -> None:
+    raise PermissionError(errno.EPERM, "no hard links here")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_of_two_backups_to_one_file_at_once_the_second_is_refused(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", without_links)
+    met, done = threading.Barrier(2), list[str]()
+
+    def tick(step: int, _total: int) -> None:
+        if step == 0:  # both have seen that the file is not there
+            met.wait(30)
+
+    def back_up(number: int) -> None:
+        try:
+            backup.write(store._database, None, tmp_path / "b", tick)
+            done.append(f"{number} done")
+        except InputError as error:
+            done.append(error.message)
+
+    workers = [threading.Thread(target=back_up, args=(n,)) for n in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    (refused,) = [d for d in done if "已存在" in d]
+    assert "请换一个文件名" in refused
+    assert len(done) == 2
+    assert backup.look(tmp_path / "b", SILENT).bytes == (tmp_path / "b").stat().st_size
+    assert stat.S_IMODE((tmp_path / "b").stat().st_mode) == 0o600
+    assert (tmp_path / "b").stat().st_nlink == 1
+    assert not list(tmp_path.glob(".zyz-*"))
+
+
+def test_a_name_that_was_claimed_is_given_back_when_the_disk_refuses(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", without_links)
+    monkeypatch.setattr(Path, "replace", without_links)
+    with pytest.raises(StorageError):
+        store.back_up(tmp_path / "b", None)
+    assert not [*tmp_path.glob("b"), *tmp_path.glob(".zyz-*")]
 
 
 def test_only_an_empty_store_is_restored_into(store: Store, tmp_path: Path) -> None:

@@ -20,9 +20,10 @@ from zyz_match.storage.inbound import Wanted
 from zyz_match.storage.jobs import JobState, Outcome
 from zyz_match.storage.outbox import KEPT, Change, Place
 from zyz_match.storage.row_files import read_rows
+from zyz_match.storage.rows import utc_text
 from zyz_match.storage.serving import Change as ModelChange
 from zyz_match.storage.store import Store
-from zyz_match.storage.webhooks import Salt, Webhook
+from zyz_match.storage.webhooks import MOST_SECRETS, Salt, Webhook
 
 LEASE = 60.0
 TAKEN = Tried(204, 5, "")
@@ -382,8 +383,22 @@ def test_a_rotation_keeps_the_secret_before_for_a_while(store: Store) -> None:
     webhook, soon = add(store), datetime.now(UTC) + timedelta(hours=24)
     turned = store.webhooks.rotate(webhook, Salt("new", "c"), soon)
     assert [(s.salt, s.until is None) for s in turned.salts] == [("new", True), ("salt", False)]
-    again = store.webhooks.rotate(webhook, Salt("newest", "c"), soon)
-    assert [s.salt for s in again.salts] == ["newest", "new"]
+    later = soon + timedelta(hours=1)
+    again = store.webhooks.rotate(webhook, Salt("newest", "c"), later)
+    assert [s.salt for s in again.salts] == ["newest", "new", "salt"]
+    assert [s.until for s in again.salts] == [None, utc_text(later), utc_text(soon)]
+    assert again.rotating_until == utc_text(later)
+
+
+def test_a_rotation_drops_the_secrets_whose_time_is_over_and_the_oldest(store: Store) -> None:
+    webhook, now = add(store), datetime.now(UTC)
+    store.webhooks.rotate(webhook, Salt("b", "c"), now - timedelta(seconds=1))
+    turned = store.webhooks.rotate(webhook, Salt("c", "c"), now + timedelta(hours=24))
+    assert [s.salt for s in turned.salts] == ["c", "b"]
+    for salt in "def":
+        turned = store.webhooks.rotate(webhook, Salt(salt, "c"), now + timedelta(hours=24))
+    assert [s.salt for s in turned.salts] == ["f", "e", "d", "c"]
+    assert len(turned.salts) == MOST_SECRETS
 
 
 # messages of others ------------------------------------------------------------------------

@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,9 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.storage.world import USCC_A, USCC_B, frame, load, people
-from zyz_match.domain import Col
+from zyz_match.domain import Col, LeadEntry, Stage, Town
 from zyz_match.errors import InputError, NotFoundError
+from zyz_match.storage import audit
+from zyz_match.storage.database import Database
+from zyz_match.storage.row_files import read_rows
 from zyz_match.storage.store import Store, UndoResult
+from zyz_match.storage.tables import firm as firm_table
 
 A = {"name": "泽州甲铸造有限公司", "uscc": USCC_A, "city": "晋城市", "capital": 500.0}
 B = {"name": "高平乙丝绸有限公司", "products": "潞绸"}
@@ -246,6 +253,75 @@ def test_a_firm_that_a_later_batch_confirmed_is_kept(store: Store) -> None:
     load(store, A, B)
     assert store.undo("1").kept == 1
     assert store.firm_count() == 2
+
+
+def lead_of(store: Store) -> None:
+    store.put_town(Town("casting", "合成铸造专业镇"))
+    store.record_lead(LeadEntry(0, "casting", USCC_A, date(2024, 3, 1), Stage.CONTACTED))
+
+
+def event_of(store: Store) -> None:
+    told = {"firm_id": USCC_A, "date": "2024-03-01", "region": "晋城市", "industry": "",
+            "target": ""}  # fmt: skip
+    store.add_events(pd.DataFrame([told]))
+
+
+def place_of(store: Store) -> None:
+    store.add_existing([("casting", USCC_A)])
+
+
+@pytest.mark.parametrize("refer", [lead_of, event_of, place_of])
+def test_a_new_firm_that_others_refer_to_is_kept_and_counted(
+    store: Store, refer: Callable[[Store], None]
+) -> None:
+    load(store, A, B)
+    refer(store)
+    assert store.undo("1") == UndoResult(removed=1, restored=0, kept=1)
+    assert [f.firm_id for f in store.firm_page(None, 9)] == [USCC_A]
+    assert [f.fault for f in store.check()] == [""] * len(store.check())
+    load(store, {"name": "丙有限公司"})
+    assert store.undo("2") == UndoResult(removed=1, restored=0, kept=0)
+    assert store.firm(USCC_A) is not None
+
+
+@pytest.mark.parametrize("refer", [lead_of, event_of, place_of])
+def test_a_change_of_a_firm_that_others_refer_to_is_taken_back_all_the_same(
+    store: Store, refer: Callable[[Store], None]
+) -> None:
+    load(store, A)
+    before = store.firm_table()
+    load(store, A | {"capital": 1.0})
+    refer(store)
+    assert store.undo("1") == UndoResult(removed=0, restored=0, kept=1)
+    assert store.undo("2") == UndoResult(removed=0, restored=1, kept=0)
+    pd.testing.assert_frame_equal(store.firm_table(), before)
+
+
+def test_a_firm_goes_with_the_next_undo_once_nothing_refers_to_it(
+    store: Store, tmp_path: Path
+) -> None:
+    store.put_town(Town("casting", "合成铸造专业镇"))
+    load(store, A)
+    path = tmp_path / "leads.csv"
+    path.write_text(f"town_id,firm_id,date,outcome\ncasting,{USCC_A},2024-03-01,contacted\n")
+    store.import_rows(read_rows(path, "leads"), lambda _plan: None)
+    assert store.undo("1") == UndoResult(removed=0, restored=0, kept=1)
+    assert store.undo("2") == UndoResult(removed=1, restored=0, kept=0, kind="leads")
+    load(store, B)
+    assert store.undo("3") == UndoResult(removed=2, restored=0, kept=0)
+
+
+def test_leads_and_events_of_no_firm_are_found(store: Store, database_url: str) -> None:
+    load(store, A)
+    lead_of(store)
+    event_of(store)
+    database = Database.open(database_url)
+    with database.write() as connection:
+        connection.execute(firm_table.delete())
+        audit.note(connection, "test")
+    database.close()
+    (found,) = [f for f in store.check() if f.what == "表间引用"]
+    assert found.fault == "引用的行不存在：lead.firm_id 有 1 行、event.firm_id 有 1 行。"
 
 
 def test_an_undone_file_can_be_imported_again(store: Store) -> None:

@@ -104,9 +104,11 @@ def test_a_store_of_an_earlier_version_keeps_all_that_it_holds(
 def test_an_upgraded_store_goes_on_as_any_other(empty_database_url: str, tmp_path: Path) -> None:
     make(empty_database_url, "0001")
     with Store.open(empty_database_url) as store:
-        assert int(load(store, {"name": "乙厂"}).batch_id) > 1
-        assert store.undo("1").removed == 1
-        assert store.firm("甲厂") is None
+        added = load(store, {"name": "乙厂"}).batch_id
+        assert int(added) > 1
+        assert store.undo("1").kept == 1  # an event and a town refer to its firm
+        assert store.undo(added).removed == 1
+        assert store.firm("乙厂") is None
         assert store.audit.verify().fault == ""
         store.back_up(tmp_path / "b", None)
     with Store.open(f"sqlite:///{tmp_path / 'x.db'}") as other:

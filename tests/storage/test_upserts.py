@@ -8,7 +8,7 @@ import pytest
 
 from tests.storage.world import USCC_A, USCC_B, load
 from zyz_match.acting import Actor, Role, acting
-from zyz_match.domain import Col, Event, ExternalId, Stage
+from zyz_match.domain import Col, Event, ExternalId, Filters, Shortlist, Stage
 from zyz_match.errors import InputError
 from zyz_match.profiles import town_from
 from zyz_match.storage.lead_upserts import LeadContent
@@ -69,10 +69,14 @@ def test_a_present_value_wins_and_a_missing_one_keeps_the_old(store: Store) -> N
 
 def test_the_external_id_decides_before_the_name(store: Store) -> None:
     put(store, firm(A, name="合成甲公司"), firm(B, name="合成乙公司"))
-    assert told(put(store, firm(A, name="合成乙公司"))) == [("updated", "合成甲公司")]
+    assert told(put(store, firm(A, name="合成丙公司"))) == [("updated", "合成甲公司")]
     found = store.firm("合成甲公司")
     assert found is not None
-    assert found.name == "合成乙公司"
+    assert found.name == "合成丙公司"
+    assert code(put(store, firm(A, name="合成乙公司"))) == "identity_conflict"
+    put(store, firm(B, uscc=USCC_B))
+    both = firm(A, name="合成乙公司", uscc=USCC_A)
+    assert told(put(store, both)) == [("updated", "合成甲公司")]  # two firms may have one name
 
 
 def test_a_firm_is_known_by_id_code_stock_code_and_name(store: Store) -> None:
@@ -189,7 +193,7 @@ def test_what_is_outside_ones_towns_is_not_there(store: Store) -> None:
         assert store.lists.towns(Listing(10)) == []
     store.upserts.leads([lead(LEAD)])
     with acting(Actor("team", Role.TOWN, "api", frozenset({"t2"}))):
-        assert code(store.upserts.leads([lead(LEAD)])) == "not_found"
+        assert code(store.upserts.leads([lead(LEAD)])) == "external_conflict"
         assert store.lists.leads(Listing(10)) == []
         assert store.lists.lead(1) is None
 
@@ -235,6 +239,52 @@ def test_a_correction_by_hand_stands_until_the_other_system_says_something_new(
     assert store.upserts.leads([lead(LEAD)]).results[0].status == "unchanged"
     assert store.upserts.leads([lead(LEAD, note="新")]).results[0].status == "updated"
     assert [e.note for e in store.lead_entries() if e.effective] == ["新"]
+
+
+def test_records_that_say_the_same_go_their_own_ways(store: Store) -> None:
+    """Two records of another system are one entry here until one of them changes."""
+    prepare(store)
+    other = replace(LEAD, id="another")
+
+    def say(external: ExternalId, day: int) -> tuple[str, str]:
+        (found,) = told(store.upserts.leads([lead(external, on=date(2025, 3, day))]))
+        return found
+
+    one = say(LEAD, 1)
+    assert say(other, 1) == ("unchanged", one[1])
+    apart = say(other, 2)
+    assert (apart[0], apart[1] != one[1]) == ("updated", True)
+    assert say(LEAD, 1) == ("unchanged", one[1])
+    assert say(other, 2) == ("unchanged", apart[1])
+    assert say(LEAD, 3)[0] == "updated"
+    assert say(other, 2) == ("unchanged", apart[1])
+    days = [e.date.day for e in store.lead_entries(limit=10) if e.effective]
+    assert sorted(days) == [2, 3]
+
+
+def test_what_names_a_town_out_of_sight_is_told_nothing_of_it(store: Store) -> None:
+    prepare(store)
+    store.put_town(town_from({"id": "t2", "name": "镇二"}))
+    store.upserts.leads([lead(LEAD)])
+    town = town_from({"id": "t1", "name": "镇一"})
+    shown = store.keep_shortlist(Shortlist(town, (), 0, 0, Filters(), "prior-1", "d"))
+    with acting(Actor("二", Role.TOWN, "api", frozenset({"t2"}))):
+        there = LeadContent("t2", "合成甲公司", Stage.CONTACTED, on=date(2025, 3, 1))
+        taken = store.upserts.leads([Item(there, LEAD)])
+        assert code(taken) == "external_conflict"
+        assert "1" not in str(taken.results[0].error)
+        for named in (shown, "L0"):
+            (found,) = store.upserts.leads([Item(replace(there, list_id=named), None)]).results
+            assert str(found.error).startswith(f"没有名单“{named}”")
+
+
+def test_no_town_takes_anothers_name(store: Store) -> None:
+    prepare(store)
+    with pytest.raises(InputError, match="已有别的专业镇叫“镇一”"):
+        store.put_town(town_from({"id": "t2", "name": "镇一"}))
+    assert store.town("t2") is None
+    taken = store.upserts.towns([Item({"id": "t2", "name": "镇一"})])
+    assert taken.results[0].status == "rejected"
 
 
 def test_leads_without_an_external_id_are_recognised_by_what_they_say(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -164,7 +165,8 @@ def worker(
         if check is not None:
             emit_json(service.check(check))
             return
-        os.nice(_NICE)
+        with suppress(OSError):  # it works all the same where it may not
+            os.nice(_NICE)
         if index:
             service.index(whole=True)
             return

@@ -191,6 +191,8 @@ def alone(folder: Path) -> Iterator[None]:
     """Hold a folder; InputError when another process works in it."""
     if is_held(folder / LOCK):
         raise InputError(f"另一进程正在“{folder}”中运行同一批任务，请等它结束。")
+    with contextlib.suppress(OSError):  # said by whoever writes there
+        folder.mkdir(parents=True, exist_ok=True)  # as open as the umask lets it: for all workers
     with held(folder / LOCK):
         yield
 

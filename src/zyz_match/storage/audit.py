@@ -9,8 +9,10 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -21,6 +23,8 @@ from zyz_match.storage.tables import audit as table
 FIRST = "0" * 64
 SAID = ("at", "actor", "role", "via", "request_id", "action", "object", "detail")
 BATCH = 5_000
+DAMAGED = "damaged"  # said in the detail of a row that somebody made unreadable
+_NO_TEXT = "\ud800"  # stands for what is no text: nothing that was noted has it
 _LOCK = 0x7A797B  # advisory lock of PostgreSQL: one adds to the chain at a time, to its commit
 
 
@@ -29,7 +33,7 @@ class Noted:
     """One row as it is shown."""
 
     id: int
-    at: str  # ISO, UTC
+    at: str  # ISO, UTC; "" when it is unreadable
     actor: str
     role: str
     via: str
@@ -69,7 +73,7 @@ class Wanted:
 def hash_of(before: str, number: int, said: Mapping[str, str]) -> str:
     """The hash of a row that follows another one."""
     content = json.dumps([before, number, *(said[n] for n in SAID)], ensure_ascii=False)
-    return hashlib.sha256(content.encode()).hexdigest()
+    return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
 
 
 def note(
@@ -96,14 +100,14 @@ def note(
 
 def last_of(connection: Connection) -> Anchor:
     """The last row; `Anchor()` when there is none."""
-    query = sa.select(table.c.id, table.c.hash).order_by(table.c.id.desc()).limit(1)
-    found = connection.execute(query).first()
-    return Anchor(found.id, found.hash) if found else Anchor()
+    query = _stored(connection).order_by(table.c.id.desc()).limit(1)
+    found = connection.execute(query).mappings().first()
+    return Anchor(found["id"], _text(found["hash"])) if found else Anchor()
 
 
 def find(connection: Connection, wanted: Wanted, before: int | None, limit: int) -> list[Noted]:
     """Rows, newest first; `before` is the number of the last one of the page before."""
-    query = sa.select(table).order_by(table.c.id.desc()).limit(limit)
+    query = _stored(connection).order_by(table.c.id.desc()).limit(limit)
     if wanted.since:
         query = query.where(table.c.at >= wanted.since)
     for name in ("action", "actor", "object"):
@@ -114,9 +118,56 @@ def find(connection: Connection, wanted: Wanted, before: int | None, limit: int)
     return [_noted(r) for r in connection.execute(query).mappings()]
 
 
+def _stored(connection: Connection) -> sa.Select[Any]:
+    """Whole rows, whatever is in them: the driver of SQLite stops at text that is no UTF-8."""
+    if connection.dialect.name != "sqlite":
+        return sa.select(table)
+    texts = (c for c in table.c if c is not table.c.id)
+    return sa.select(table.c.id, *(_as_bytes(c).label(c.name) for c in texts))
+
+
+def _as_bytes(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """A text of SQLite as its bytes; NULL for what is no text."""
+    return sa.case((sa.func.typeof(column) == "text", sa.cast(column, sa.LargeBinary)))
+
+
+def _text(value: Any) -> str:
+    """A column as text; what is none becomes text that cannot have been noted."""
+    if isinstance(value, bytes):
+        return value.decode(errors="surrogateescape")
+    return value if isinstance(value, str) else _NO_TEXT
+
+
+def _said(row: sa.RowMapping) -> dict[str, str]:
+    return {n: _text(row[n]) for n in SAID}
+
+
 def _noted(row: sa.RowMapping) -> Noted:
-    said = {n: row[n] for n in SAID if n != "detail"}
-    return Noted(row["id"], **said, detail=json.loads(row["detail"]))
+    """A row to be shown, as far as it is readable; its detail tells when it is not."""
+    stored = _said(row)
+    said = {n: t.encode(errors="replace").decode() for n, t in stored.items()}
+    at, detail = _time(said.pop("at")), _detail(said.pop("detail"))
+    whole = at and detail is not None and said.items() <= stored.items()
+    return Noted(row["id"], at, **said, detail=(detail or {}) | ({} if whole else {DAMAGED: True}))
+
+
+def _time(text: str) -> str:
+    """A time as it was noted, "" when it is none."""
+    try:
+        same = datetime.fromisoformat(text).isoformat(timespec="milliseconds") == text
+    except ValueError:
+        return ""
+    return text if same else ""
+
+
+def _detail(text: str) -> dict[str, Any] | None:
+    """A detail that can be read and sent, None for anything else."""
+    try:
+        found = orjson.loads(text)
+        orjson.dumps(found)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def count(connection: Connection) -> int:
@@ -137,9 +188,9 @@ def verify(connection: Connection, anchor: Anchor | None = None) -> Verdict:
                 return Verdict(
                     seen, last, f"应为第 {expected} 条处是第 {row['id']} 条：有缺或有多。"
                 )
-            if row["hash"] != hash_of(last.hash, expected, {n: row[n] for n in SAID}):
+            if _text(row["hash"]) != hash_of(last.hash, expected, _said(row)):
                 return Verdict(seen, last, f"第 {expected} 条或它之前的一条被改动过、插入或替换。")
-            last = Anchor(expected, row["hash"])
+            last = Anchor(expected, _text(row["hash"]))
             if anchor is not None and last.id == anchor.id and last != anchor:
                 return Verdict(seen, last, f"第 {anchor.id} 条与封存的不同，审计链被整段重写过。")
     if anchor is not None and last.id < anchor.id:
@@ -149,7 +200,7 @@ def verify(connection: Connection, anchor: Anchor | None = None) -> Verdict:
 
 
 def _next(connection: Connection, after: int | None) -> Collection[sa.RowMapping]:
-    query = sa.select(table).order_by(table.c.id).limit(BATCH)
+    query = _stored(connection).order_by(table.c.id).limit(BATCH)
     if after is not None:
         query = query.where(table.c.id > after)
     return connection.execute(query).mappings().all()

@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 import zyz_match
 from zyz_match.errors import InputError
-from zyz_match.outputs import storage_error, sync, write_bytes
+from zyz_match.outputs import private_folder, storage_error, sync, write_bytes
 from zyz_match.storage import audit, bulk, rows
 from zyz_match.storage.archive import FORMAT, Manifest, Reader, Writer, opened
 from zyz_match.storage.database import Database
@@ -59,7 +59,7 @@ def write(database: Database, home: Path | None, path: Path, tick: Tick) -> Summ
     when the file is there already, StorageError when the disk refuses.
     """
     if path.exists():
-        raise InputError(f"“{path}”已存在。请换一个文件名，备份不覆盖已有文件。")
+        raise _there_already(path)
     aside = path.with_name(f".zyz-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def write(database: Database, home: Path | None, path: Path, tick: Tick) -> Summ
         summary = _summary(manifest, aside)
         with database.write_rows() as connection:
             audit.note(connection, "db.backup", path.name, {"rows": sum(manifest.rows.values())})
-        aside.rename(path)
+        _put(aside, path)
         sync(path.parent)
     except OSError as error:
         raise storage_error(error, path) from error
@@ -79,6 +79,35 @@ def write(database: Database, home: Path | None, path: Path, tick: Tick) -> Summ
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
     return summary
+
+
+def _put(aside: Path, path: Path) -> None:
+    """Give a whole file its name, unless another one got it meanwhile."""
+    try:
+        os.link(aside, path)
+    except FileExistsError as error:
+        raise _there_already(path) from error
+    except OSError:  # a disk without hard links
+        _claim(path)
+        try:
+            aside.replace(path)
+        except OSError:
+            path.unlink()
+            raise
+    else:
+        aside.unlink()
+
+
+def _claim(path: Path) -> None:
+    """Take a name that nobody has by an empty file."""
+    try:
+        path.touch(0o600, exist_ok=False)
+    except FileExistsError as error:
+        raise _there_already(path) from error
+
+
+def _there_already(path: Path) -> InputError:
+    return InputError(f"“{path}”已存在。请换一个文件名，备份不覆盖已有文件。")
 
 
 def _write(database: Database, home: Path | None, stream: IO[bytes], tick: Tick) -> Manifest:
@@ -191,6 +220,7 @@ def _put_file(path: Path, content: bytes) -> None:
                     f"“{path}”是另一把密钥，恢复出的模型或网络钩子会用不了。请换一个空的数据目录。"
                 )
             return
+        private_folder(path.parent)
         write_bytes(path, content, mode=0o600)
     except OSError as error:
         raise storage_error(error, path) from error

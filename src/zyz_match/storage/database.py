@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 
 from zyz_match.errors import InputError, StorageError
+from zyz_match.outputs import PRIVATE, private_folder
+from zyz_match.settings import default_home
 from zyz_match.storage import audit, faults, guard
 from zyz_match.storage.migrations import FOLDER, HEAD, VERSION_TABLE
 from zyz_match.storage.tables import metadata
@@ -41,7 +43,7 @@ class Database:
         """Connect, create or migrate the tables, and refuse a store of a newer version."""
         url = parse_url(text)
         with faults.translated(url):
-            _make_folder(url)
+            _make_place(url)
             database = cls(url, _engine(url))
             try:
                 database._migrate()
@@ -155,17 +157,30 @@ def _snapshot(url: URL) -> dict[str, str]:
     return {} if url.get_backend_name() == "sqlite" else {"isolation_level": "REPEATABLE READ"}
 
 
-def _make_folder(url: URL) -> None:
+def _make_place(url: URL) -> None:
+    """The folder of a SQLite file, and the file, both for their owner alone when they are new."""
     if url.get_backend_name() != "sqlite":
         return
-    folder = Path(str(url.database)).expanduser().parent
+    path = Path(str(url.database)).expanduser()
+    folder = path.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
     except OSError as error:
         raise StorageError(
             f"无法建立数据目录“{folder}”：{error.strerror}。"
             "请检查路径和权限，或用 ZYZ_HOME 换一个可写的目录。"
         ) from error
+    if folder == default_home():
+        _shut(folder)
+    with suppress(OSError):  # it is there, or SQLite says what is wrong
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # its log follows it
+
+
+def _shut(folder: Path) -> None:
+    """Close to others the folder that we made ourselves: earlier versions left it open."""
+    with suppress(OSError):
+        if folder.stat().st_mode & 0o007:
+            folder.chmod(PRIVATE)
 
 
 def _sqlite(url: URL) -> Engine:

@@ -14,7 +14,14 @@ _BUSY = "数据库正被另一个任务写入，等了 10 秒仍未轮到。请�
 _FULL = "磁盘已满，本次改动没有写入，原有数据不受影响。请清出空间后再试。"
 _READ_ONLY = "{where}不可写。请检查文件夹和文件的权限，或用 ZYZ_HOME 换一个可写的数据目录。"
 _CANNOT_OPEN = "{where}无法打开。请检查路径是否存在、权限是否允许，或用 ZYZ_HOME 换一个数据目录。"
-_BROKEN = "{where}已损坏。请停止使用，用最近的备份替换该文件；没有备份时移走它，再重新导入。"
+_BROKEN = (
+    "{where}已损坏。请停止使用，把 ZYZ_DATABASE_URL 换成空的数据库，"
+    "再用 zyz-match db restore 恢复最近的备份；没有备份时重新导入。"
+)
+_BROKEN_FILE = (
+    "{where}已损坏。请停止使用，把它和同名的 -wal、-shm 文件移走，"
+    "再用 zyz-match db restore 恢复最近的备份；没有备份时重新导入。"
+)
 _NOT_OURS = "{where}不是 zyz-match 的数据库文件。请核对 ZYZ_DATABASE_URL 或 ZYZ_HOME。"
 _DISK = "读写{where}时磁盘出错。请检查磁盘，并保留最近的备份。"
 _UNREACHABLE = "连接不上{where}。请确认 PostgreSQL 已启动，地址、用户、密码和库名无误。"
@@ -26,7 +33,7 @@ _SQLITE: tuple[tuple[str, str], ...] = (
     ("disk is full", _FULL),
     ("readonly", _READ_ONLY),
     ("unable to open", _CANNOT_OPEN),
-    ("malformed", _BROKEN),
+    ("malformed", _BROKEN_FILE),
     ("not a database", _NOT_OURS),
     ("disk i/o error", _DISK),
 )
@@ -56,6 +63,11 @@ def shown(url: URL) -> str:
     if url.get_backend_name() == "sqlite":
         return f"数据库文件“{url.database}”"
     return f"数据库 {url.host or '本机'}/{url.database or ''}"
+
+
+def broken_file(url: URL) -> str:
+    """The Chinese message for a damaged SQLite file."""
+    return _BROKEN_FILE.format(where=shown(url))
 
 
 def message(error: Exception, url: URL) -> str:

@@ -87,7 +87,7 @@ class FirmUpserts:
         if at in self._faults:
             return _fault(self._faults[at])
         try:
-            known = self._found(item, self._rows[at])
+            known = self._found(at, item)
             if not (known.row_hash or known.name or self._records[at][Col.NAME]):
                 why = "库中没有这家企业，新企业须写名称 name。"
                 raise ItemError("missing_name", why, ("name",))
@@ -97,8 +97,9 @@ class FirmUpserts:
         self._links.name(item.external, known.firm_id)
         return known
 
-    def _found(self, item: Item[FirmCells], row: Row) -> Known:
-        index, given = self._index, item.content.get(Col.FIRM_ID, "")
+    def _found(self, at: int, item: Item[FirmCells]) -> Known:
+        index, row = self._index, self._rows[at]
+        given = item.content.get(Col.FIRM_ID, "")
         linked = index.by_id.get(self._links.own(item.external))
         known = linked or index.by_id.get(given)
         if known is None:
@@ -115,6 +116,15 @@ class FirmUpserts:
                 "identity_conflict",
                 f"企业“{known.firm_id}”：统一社会信用代码“{row.uscc}”{owner}，请核对是哪家企业。",
                 ("uscc",),
+            )
+        named = index.by_name.get(row.key, [])
+        code = row.uscc or known.uscc
+        if known not in named and any(not (code and k.uscc) for k in named):
+            raise ItemError(
+                "identity_conflict",
+                f"企业“{known.firm_id}”：新名称是另一家企业“{named[0].firm_id}”的，"
+                "又没有两个统一社会信用代码来区分，请核对是哪家企业。",
+                ("name",),
             )
         index.learn(known, row.uscc, row.stock_code, row.key)
         return known

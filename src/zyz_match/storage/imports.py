@@ -14,7 +14,7 @@ from zyz_match.storage import bulk, identity, outbox, people, rows, stamps
 from zyz_match.storage.identity import CHUNK, Known, chunks
 from zyz_match.storage.merging import merge
 from zyz_match.storage.rows import Record
-from zyz_match.storage.tables import batch, firm, firm_before
+from zyz_match.storage.tables import batch, event, existing, firm, firm_before, lead
 
 Tick = Callable[[int, int], None]
 UPSERT = "upsert:"  # the file hash of a batch that no file brought begins with it
@@ -218,8 +218,9 @@ def _note(
 def undo(connection: Connection, batch_id: str) -> UndoResult:
     """Take a batch back, but for the firms that a later batch still in force spoke of.
 
-    Those are kept, and go when the later batch is undone too. Raises NotFoundError for no such
-    batch, InputError when it was undone before.
+    Those are kept, and go when the later batch is undone too; so are new firms to which a lead, an
+    event or the firms of a town refer. Raises NotFoundError for no such batch, InputError when it
+    was undone before.
     """
     number, moment = mark_undone(connection, batch_id)
     people.remove(connection, number)
@@ -234,8 +235,8 @@ def undo(connection: Connection, batch_id: str) -> UndoResult:
 
 
 def _take_back(connection: Connection, number: int, moment: str) -> tuple[int, int]:
-    """Remove and restore the firms of a batch that no later batch spoke of."""
-    ours = (firm_before.c.batch_id == number) & ~_later_too()
+    """Remove and restore the firms of a batch that nothing keeps."""
+    ours = (firm_before.c.batch_id == number) & ~_keeps()
     noted = sa.select(firm_before.c.firm_id).where(ours)
     created = connection.scalars(noted.where(firm_before.c.action == "created")).all()
     updated = connection.scalars(noted.where(firm_before.c.action == "updated")).all()
@@ -275,6 +276,17 @@ def find(connection: Connection, batch_id: str) -> RowMapping:
     return found
 
 
+def _keeps() -> sa.ColumnElement[bool]:
+    """Whether the firm of a note is to stay as it is."""
+    return _later_too() | ((firm_before.c.action == "created") & _referred_to())
+
+
+def _referred_to() -> sa.ColumnElement[bool]:
+    """Whether a lead, an event or the firms of a town refer to the firm of a note."""
+    ids = (sa.select(table.c.firm_id) for table in (lead, event, existing))
+    return sa.or_(*(firm_before.c.firm_id.in_(every) for every in ids))
+
+
 def _later_too() -> sa.Exists:
     """Whether a later batch, still in force or waiting, spoke of the firm of a note."""
     later = firm_before.alias()
@@ -284,9 +296,7 @@ def _later_too() -> sa.Exists:
 
 def _kept(connection: Connection, number: int) -> int:
     noted = sa.select(sa.func.count()).select_from(firm_before)
-    noted = noted.where(
-        firm_before.c.batch_id == number, firm_before.c.action != "seen", _later_too()
-    )
+    noted = noted.where(firm_before.c.batch_id == number, firm_before.c.action != "seen", _keeps())
     return int(connection.execute(noted).scalar_one())
 
 

@@ -167,11 +167,23 @@ class Jobs:
         with self._database.read() as connection:
             return [_job(r) for r in connection.execute(query).mappings()]
 
+    def waits(self, kind: str, since: datetime) -> bool:
+        """Whether a job of a kind that was asked for since a moment waits for a worker."""
+        mine = table.c.kind == kind, table.c.state == JobState.QUEUED
+        query = sa.select(table.c.id).where(*mine, table.c.created_at >= rows.utc_text(since))
+        with self._database.read() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
     def recent(self, limit: int = 50) -> list[Job]:
         """The newest jobs first."""
         newest = sa.select(table).order_by(table.c.created_at.desc(), table.c.id.desc())
         with self._database.read() as connection:
             return [_job(r) for r in connection.execute(newest.limit(limit)).mappings()]
+
+
+def no_job(job_id: str) -> NotFoundError:
+    """What is said of a job that is not there, or not in sight."""
+    return NotFoundError(f"没有任务“{job_id}”。可用 zyz-match jobs 查看全部任务。")
 
 
 def _insert(connection: Connection, kind: str, params: Mapping[str, Any], slot: str) -> str:
@@ -249,7 +261,7 @@ def _end(connection: Connection, which: sa.ColumnElement[bool], outcome: Outcome
 def _get(connection: Connection, job_id: str) -> Job:
     found = connection.execute(sa.select(table).where(table.c.id == job_id)).mappings().first()
     if found is None:
-        raise NotFoundError(f"没有任务“{job_id}”。可用 zyz-match jobs 查看全部任务。")
+        raise no_job(job_id)
     return _job(found)
 
 

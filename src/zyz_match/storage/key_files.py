@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from zyz_match.outputs import storage_error, sync
+from zyz_match.outputs import private_folder, storage_error, sync
 
 ASIDE = ".aside-"
 
@@ -22,7 +22,7 @@ def key_of(path: Path) -> bytes:
 
 def _make(path: Path) -> None:
     """Write the key aside and link it in place: of two processes at once, the first one wins."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     aside = path.with_name(f"{path.name}{ASIDE}{secrets.token_hex(4)}")
     number = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -11,7 +11,7 @@ from zyz_match.domain import LeadEntry, Stage, Town
 from zyz_match.errors import NotFoundError
 from zyz_match.profiles import resolve_town
 from zyz_match.storage import firm_lookup, leads, towns
-from zyz_match.storage.upsert_items import Given, Item, Links, Result, Status, each
+from zyz_match.storage.upsert_items import Given, Item, ItemError, Links, Result, Status, each
 from zyz_match.storage.values import BadValue
 
 _SAID = ("town_id", "firm_id", "date", "stage", "reason", "owner", "note", "list_id")
@@ -50,18 +50,27 @@ class LeadUpserts:
     def _take(self, _at: int, item: Item[LeadContent]) -> tuple[Status, str]:
         linked = self._links.own(item.external)
         said = leads.get(self._connection, int(linked)) if linked else None
-        entry = self._entry(item.content, said)
         if said is not None and not actor().sees(said.town_id):
-            raise NotFoundError(f"没有第 {said.id} 条跟进记录。")
+            raise ItemError(
+                "external_conflict", "这个外部编号已用于别处的一条跟进，请换一个 object 或 id。",
+                ("external",),
+            )  # fmt: skip
+        entry = self._entry(item.content, said)
         if said is not None and all(getattr(said, n) == getattr(entry, n) for n in _SAID):
             return "unchanged", linked
         if said is not None:
-            entry = replace(entry, corrects=leads.latest(self._connection, said.id))
+            entry = replace(entry, corrects=self._replaced(item, said))
         change, known = leads.record(self._connection, entry)
         self._links.name(item.external, str(known.id))
         if change == "unchanged":
             return "unchanged", str(known.id)
         return ("updated" if said else "created"), str(known.id)
+
+    def _replaced(self, item: Item[LeadContent], said: LeadEntry) -> int | None:
+        """The entry that this one replaces; none where another record of theirs says it as well."""
+        newest = leads.latest(self._connection, said.id)
+        theirs = any(self._links.others(str(n), item.external) for n in {said.id, newest})
+        return None if theirs else newest
 
     def _entry(self, content: LeadContent, said: LeadEntry | None) -> LeadEntry:
         town = resolve_town(content.town, self._towns)

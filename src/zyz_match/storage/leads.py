@@ -153,7 +153,7 @@ def _bad_lists(connection: Connection, entries: Sequence[tuple[int, LeadEntry]])
     shown: set[tuple[str, str]] = set()
     for part in chunks(sorted(named)):
         query = sa.select(shortlist.c.id, shortlist.c.town_id).where(shortlist.c.id.in_(part))
-        towns |= {str(i): str(t) for i, t in connection.execute(query)}
+        towns |= {str(i): str(t) for i, t in connection.execute(query) if actor().sees(t)}
         item = shortlist_item.c
         pairs = sa.select(item.shortlist_id, item.firm_id).where(item.shortlist_id.in_(part))
         shown |= {(str(i), str(f)) for i, f in connection.execute(pairs)}

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from zyz_match.outputs import private_folder
+
 try:
     import fcntl
 except ImportError:  # Windows: there nobody is waited for
@@ -20,7 +22,7 @@ def held(path: Path) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(path.parent)
             number = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             stack.callback(os.close, number)
             if fcntl is not None:

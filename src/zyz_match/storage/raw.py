@@ -6,7 +6,7 @@ from itertools import islice
 
 from zyz_match.errors import FileError
 from zyz_match.storage.columns import REASON, REFUSED, ROW_NUMBER, header_key
-from zyz_match.storage.sheets import Sheet
+from zyz_match.storage.sheets import FlawedRow, Sheet
 
 _BATCH = 4_096
 _SAMPLES, _SAMPLED, _SAMPLE_LENGTH = 3, 200, 60
@@ -60,6 +60,8 @@ def load(
     while batch := list(islice(rows, _BATCH)):
         data = [(n, r) for n, r in batch if r != header and any(map(str.strip, r))]
         faults |= _overlong(data, len(headers), len(numbers)) if _is_strict(sheet) else {}
+        found = enumerate((r for _, r in data), len(numbers))
+        faults |= {at: r.flaw for at, r in found if isinstance(r, FlawedRow)}
         cells = list(zip(*(_fit(r, len(headers)) for _, r in data), strict=True))
         samples = samples or [_sample(c) for c in cells]
         numbers.extend(n for n, _ in data)

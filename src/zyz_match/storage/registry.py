@@ -24,7 +24,7 @@ from typing import Any
 import joblib
 
 from zyz_match.errors import ArtifactError
-from zyz_match.outputs import storage_error, sync
+from zyz_match.outputs import private_folder, storage_error, sync
 from zyz_match.storage.key_files import ASIDE, key_of
 from zyz_match.storage.unpickling import load_allowed
 
@@ -78,7 +78,7 @@ class Registry:
         """
         aside = self.folder / f"{ASIDE}{secrets.token_hex(8)}"
         try:
-            aside.mkdir(parents=True)
+            private_folder(aside)
             digest = self._write(aside, model, about, card)
             for path in (*sorted(aside.iterdir()), aside):
                 sync(path)

@@ -46,8 +46,9 @@ def table(sheet: Sheet, raw: RawTable, notes: Notes) -> pd.DataFrame:
 def write_rejects(rejects: pd.DataFrame, path: Path) -> None:
     """Write rejected rows as CSV (UTF-8 with BOM) that opens in Excel and can be sent again.
 
-    Text that a spreadsheet would take for a formula gets a leading apostrophe. Raises
-    StorageError when the file cannot be written; an older file is then left as it was.
+    Text that a spreadsheet would take for a formula gets a leading apostrophe. The rows hold
+    contacts: only the owner reads the file. Raises StorageError when it cannot be written; an older
+    file is then left as it was.
     """
     safe = rejects.copy()
     for name in safe.columns:
@@ -55,7 +56,7 @@ def write_rejects(rejects: pd.DataFrame, path: Path) -> None:
             safe[name] = [escape(_encodable(str(v))) for v in safe[name]]
     safe.columns = pd.Index([escape(_encodable(str(c))) for c in safe.columns])
     text = safe.to_csv(index=False, lineterminator="\r\n")
-    write_bytes(path, b"\xef\xbb\xbf" + text.encode("utf-8"))
+    write_bytes(path, b"\xef\xbb\xbf" + text.encode("utf-8"), mode=0o600)
 
 
 def _encodable(text: str) -> str:

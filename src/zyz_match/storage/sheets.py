@@ -31,6 +31,7 @@ _NOT_TABLES = (
     (b"Rar!", "RAR 压缩包"), (b"7z\xbc\xaf", "7z 压缩包"), (b"\x1f\x8b", "gz 压缩包"),
     (b"SQLite format 3", "数据库"), (b"\x7fELF", "程序"), (b"MZ", "程序"),
 )  # fmt: skip
+_FLAW = "{} 不是 JSON 的值，没有值请写 null"
 _SUPPORTED = "支持 CSV、XLSX、XLS、JSON 行（.jsonl），以及装有其中一个的 .zip。"
 
 
@@ -48,6 +49,12 @@ class Sheet:
     def head(self) -> list[list[str]]:
         """The first ten rows."""
         return list(islice(self.rows(), _HEAD))
+
+
+class FlawedRow(list[str]):
+    """A row that cannot be taken, with what is wrong with it."""
+
+    flaw: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,33 +247,44 @@ def _csv_rows(path: Path, name: str, charset: str, delimiter: str) -> Iterator[l
 def _json_rows(path: Path, name: str, charset: str) -> Iterator[list[str]]:
     """The keys of all objects as the header, then one row an object, at its line's number."""
     keys: dict[str, int] = {}
-    for _, found in _json_objects(path, name, charset):
+    for found, _ in _json_objects(path, name, charset):
         for key in found:
             keys.setdefault(key, len(keys))
         if len(keys) > workbooks.MOST_COLUMNS:
             raise FileError(f"“{name}”的键超过 {workbooks.MOST_COLUMNS} 种，不像企业表。")
     yield list(keys)
-    for _, found in _json_objects(path, name, charset):
+    for found, flaw in _json_objects(path, name, charset):
         row = [""] * len(keys)
         for key, value in found.items():
             row[keys[key]] = _json_cell(value)
+        if flaw:
+            row = FlawedRow(row)
+            row.flaw = flaw
         yield row
 
 
-def _json_objects(path: Path, name: str, charset: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _json_objects(path: Path, name: str, charset: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """Every line's object ({} for a blank line), and what is wrong with it, "" for nothing."""
+    wrong: list[str] = []
+
+    def constant(word: str) -> NumberCell:  # Python reads NaN and Infinity, which no JSON has
+        wrong.append(word)
+        return NumberCell(word)
+
     with path.open(encoding=charset) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
-                yield number, {}
+                yield {}, ""
                 continue
+            wrong.clear()
             try:
                 found = json.loads(line, parse_int=NumberCell, parse_float=NumberCell,
-                                   parse_constant=NumberCell)  # fmt: skip
+                                   parse_constant=constant)  # fmt: skip
             except (ValueError, RecursionError) as error:
                 raise FileError(f"“{name}”第 {number} 行不是完整的 JSON：{error}。") from error
             if not isinstance(found, dict):
                 raise FileError(f"“{name}”第 {number} 行不是 JSON 对象（应形如 {{…}}）。")
-            yield number, found
+            yield found, _FLAW.format(wrong[0]) if wrong else ""
 
 
 def _json_cell(value: Any) -> str:

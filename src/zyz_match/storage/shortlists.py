@@ -64,15 +64,21 @@ def _inputs(town: Town, asked: Asked) -> dict[str, Any]:
 def publish(connection: Connection, list_id: str) -> tuple[bool, str]:
     """Note that a list was handed on: whether that is new, and when it was.
 
-    Raises NotFoundError for no such list.
+    Raises NotFoundError for no such list, InputError for one by another profile than the town has.
     """
-    columns = (table.c.town_id, table.c.model, table.c.published_at)
+    columns = (table.c.town_id, table.c.model, table.c.published_at, table.c.profile)
     query = sa.select(*columns).where(table.c.id == rows.clean(list_id, "名单编号"))
     found = connection.execute(query).first()
     if found is None:
         raise NotFoundError(f"没有名单“{list_id}”。编号印在清单上，形如 L20250630120000ab3f1。")
     if found.published_at is not None:
         return False, str(found.published_at)
+    made_from = town_from(json.loads(found.profile)) if found.profile else None
+    if made_from is not None and made_from != towns.get(connection, found.town_id):
+        raise InputError(
+            f"名单“{list_id}”所用的画像不是专业镇“{found.town_id}”现在的档案，不能发布。"
+            "请按现在的档案重新出一份名单再发布。"
+        )
     moment = rows.utc_now()
     connection.execute(sa.update(table).where(table.c.id == list_id).values(published_at=moment))
     items = sa.select(sa.func.count()).where(item.c.shortlist_id == list_id)

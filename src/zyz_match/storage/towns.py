@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from zyz_match.domain import Town
-from zyz_match.profiles import town_from, town_to
+from zyz_match.errors import ProfileError
+from zyz_match.profiles import check_id, town_from, town_to
 from zyz_match.storage import stamps
 from zyz_match.storage.rows import utc_now
 from zyz_match.storage.tables import town as table
@@ -17,15 +18,22 @@ _COLUMNS = ("name", "province", "city", "county", "sector")
 
 
 def put(connection: Connection, town: Town) -> Change:
-    """Create or replace a town; ProfileError when its profile would not be read back."""
+    """Create or replace a town.
+
+    Raises ProfileError when its profile would not be read back, or when another town has its name.
+    """
     profile = to_json(town)
     query = sa.select(table.c.profile).where(table.c.id == town.id)
     before = connection.execute(query).scalar()
     if before == profile:
         return "unchanged"
+    others = sa.select(table.c.id).where(table.c.name == town.name, table.c.id != town.id)
+    if connection.execute(others).first() is not None:
+        raise ProfileError(f"已有别的专业镇叫“{town.name}”，请换一个名称：按名称查时会分不清。")
     values: dict[str, Any] = {c: getattr(town, c) for c in _COLUMNS}
     values |= {"profile": profile, "updated_at": utc_now()}
     if before is None:
+        check_id(town)
         connection.execute(sa.insert(table).values(id=town.id, **values))
     else:
         connection.execute(sa.update(table).where(table.c.id == town.id).values(values))

@@ -129,6 +129,13 @@ class Links:
         stored = external_ids.of(self._connection, self._kind, [own_id]).get(own_id, ())
         return any(e not in self._new for e in stored)
 
+    def others(self, own_id: str, external: ExternalId | None) -> bool:
+        """Whether another external id than this one names a record of ours now."""
+        if any(e != external for e, known in self._known.items() if known == (self._kind, own_id)):
+            return True
+        stored = external_ids.of(self._connection, self._kind, [own_id]).get(own_id, ())
+        return any(e not in self._known for e in stored)
+
     def write(self) -> None:
         """Keep what is new."""
         if self._new:

@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from zyz_match.storage.tables import change, delivery
 from zyz_match.storage.tables import webhook as table
 
 MOST = 100  # webhooks of one store
+MOST_SECRETS = 4  # of one webhook that sign at once
 LONGEST_NOTE = 500
 
 
@@ -49,9 +50,8 @@ class Webhook:
 
     @property
     def rotating_until(self) -> str | None:
-        """When the secret before stops being used; None when it has."""
-        ends = (s.until for s in self.salts if s.until is not None and s.until > rows.utc_now())
-        return next(ends, None)
+        """When the newest of the secrets before stops being used; None when all have."""
+        return next((s.until for s in _still_used(self.salts)), None)
 
 
 class Webhooks:
@@ -99,12 +99,16 @@ class Webhooks:
         return self._update(webhook_id, wanted, "webhook.change", {"fields": sorted(wanted)})
 
     def rotate(self, webhook_id: str, new: Salt, until: datetime) -> Webhook:
-        """Sign with a new secret, and until a moment with the one before as well."""
-        ends = rows.utc_text(until)
-        with self._database.read() as connection:
-            before = _get(connection, webhook_id).salts[0]
-        kept = (new, Salt(before.salt, before.check, ends))
-        return self._update(webhook_id, {"secrets": _salts(kept)}, "webhook.rotate", {})
+        """Sign with a new secret, and until a moment with the one before as well.
+
+        Those before it go on signing until their own ends, MOST_SECRETS in all.
+        """
+        with self._database.write() as connection:
+            newest, *before = _get(connection, webhook_id).salts
+            ended = replace(newest, until=rows.utc_text(until))
+            kept = (new, ended, *_still_used(before))[:MOST_SECRETS]
+            values = {"secrets": _salts(kept)}
+            return _change(connection, webhook_id, values, "webhook.rotate", {})
 
     def enable(self, webhook_id: str) -> Webhook:
         """Tell it again; what it missed comes first, at once."""
@@ -179,6 +183,11 @@ def _waiting(connection: Connection, webhook_id: str | None = None) -> dict[str,
 
 def _towns(towns: Sequence[str] | None) -> str | None:
     return None if towns is None else json.dumps(sorted(towns), ensure_ascii=False)
+
+
+def _still_used(salts: Sequence[Salt]) -> list[Salt]:
+    now = rows.utc_now()
+    return [s for s in salts if s.until is not None and s.until > now]
 
 
 def _salts(salts: Sequence[Salt]) -> str:
