@@ -21,7 +21,7 @@ _SCHEMES = {
     "key": {"type": "http", "scheme": "bearer", "description": "对接系统的密钥，zyz_ 开头"},
     "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "登录后的会话"},
 }
-_WITH_BODY = (408, 413, 415)
+_READ, _TYPED = (408, 413), (415,)  # where a body is read, where one is asked for
 _ONLY = {"list_changes": (410,)}  # by operation
 _UNUSED = ("HTTPValidationError", "ValidationError")
 
@@ -54,9 +54,10 @@ def body_examples(key: str) -> dict[str, Example]:
     return {key: {"summary": summary, "value": value}}
 
 
-def _with_problems(operation: dict[str, Any]) -> None:
-    with_body = _WITH_BODY if "requestBody" in operation else ()
-    statuses = (*_EVERYWHERE, *with_body, *_ONLY.get(operation["operationId"], ()))
+def _with_problems(method: str, operation: dict[str, Any]) -> None:
+    read = _READ if method != "get" else ()
+    typed = _TYPED if "requestBody" in operation else ()
+    statuses = (*_EVERYWHERE, *read, *typed, *_ONLY.get(operation["operationId"], ()))
     for status in sorted(statuses):
         operation["responses"][str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
 
@@ -84,7 +85,7 @@ def _with_headers(path: str, method: str, operation: dict[str, Any], *, tagged: 
 
 def _problem_responses() -> dict[str, Any]:
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": PROBLEM}}
-    statuses = (*_EVERYWHERE, *_WITH_BODY, *(s for several in _ONLY.values() for s in several))
+    statuses = (*_EVERYWHERE, *_READ, *_TYPED, *(s for some in _ONLY.values() for s in some))
     return {f"Problem{s}": {"description": TITLES[s], "content": content} for s in statuses}
 
 
@@ -100,7 +101,7 @@ def _describe(app: FastAPI) -> dict[str, Any]:
     tagged = {str(r.path) for r in every if isinstance(r.original_route, TaggedRoute)}
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
-            _with_problems(operation)
+            _with_problems(method, operation)
             _with_headers(path, method, operation, tagged=path in tagged)
     components = schema["components"]
     components["responses"] = _problem_responses()

@@ -96,7 +96,7 @@ def test_webhook(service: ServiceDep, webhook_id: WebhookId) -> Response:
     responses=answers("webhook_rotate", WebhookIssued),
 )  # fmt: skip
 def rotate_webhook(service: ServiceDep, webhook_id: WebhookId) -> Response:
-    """换用新密钥，只显示这一次；24 小时内每条消息同时带新旧两个签名。"""
+    """换用新密钥，只显示这一次；被换下的密钥 24 小时内仍一同签名（连续换的，最多四个签名）。"""
     found, secret = service.rotate_webhook(webhook_id)
     return answer({"webhook": webhook_view(found), "secret": secret})
 

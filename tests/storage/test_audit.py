@@ -437,7 +437,7 @@ def _write_many(url: str, number: int, start: float) -> None:
     time.sleep(max(0.0, start - time.time()))
     with Store.open(url) as store, acting(replace(EVE, name=f"w{number}")):
         for n in range(12):
-            _in_turn(partial(store.put_town, Town(f"t{number}-{n}", "合成镇")))
+            _in_turn(partial(store.put_town, Town(f"t{number}-{n}", f"合成镇{number}-{n}")))
             job, _ = _in_turn(partial(store.jobs.enqueue, f"k{number}", {}))
             _in_turn(partial(store.jobs.cancel, job.id))
 

@@ -241,7 +241,7 @@ def undo(
         return
     if done.kind == "firms":
         said = (f"删除 {done.removed:,} 家，恢复原样 {done.restored:,} 家，"
-                f"因后来的导入也有而保留 {done.kept:,} 家。")  # fmt: skip
+                f"因后来的导入、跟进、事件或专业镇也提到而保留 {done.kept:,} 家。")  # fmt: skip
     else:
         said = f"删除 {done.removed:,} 条，因另有来源或已被更正而保留 {done.kept:,} 条。"
     say(f"批次 {batch.strip()} 已撤销：{said}", "green")
