@@ -46,7 +46,7 @@ def test_a_town_comes_back_as_it_was_put(store: Store) -> None:
 
 def test_towns_are_listed_by_id_and_removed(store: Store) -> None:
     for town_id in ("b", "B", "乙", "a"):
-        store.put_town(replace(TOWN, id=town_id))
+        store.put_town(replace(TOWN, id=town_id, name=f"合成镇{town_id}"))
     assert [t.id for t in store.towns()] == ["B", "a", "b", "乙"]
     assert (store.remove_town("a"), store.remove_town("a")) == (True, False)
     assert store.town("a") is None

@@ -51,9 +51,10 @@ def test_a_change_by_another_process_is_seen_at_the_next_look(
 
 
 def test_firms_of_a_town_and_an_undone_import_are_new_data(store: Store) -> None:
+    load(store, {"name": "合成乙公司"})
     batch = load(store, FIRM)
     seen = [store.versions().firms]
-    store.add_existing([("t", FIRM["name"])])
+    store.add_existing([("t", "合成乙公司")])
     seen.append(store.versions().firms)
     store.undo(batch.batch_id)
     seen.append(store.versions().firms)
