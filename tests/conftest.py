@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import postgres
@@ -20,6 +21,13 @@ from zyz_match.storage.store import Store
 def postgres_server() -> Iterator[postgres.Server]:
     with postgres.server() as server:
         yield server
+
+
+# how long an example takes says how busy the machine is, and nothing of the code
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 
 class Homes:
