@@ -69,7 +69,7 @@ class LeadUpserts:
     def _replaced(self, item: Item[LeadContent], said: LeadEntry) -> int | None:
         """The entry that this one replaces; none where another record of theirs says it as well."""
         newest = leads.latest(self._connection, said.id)
-        theirs = any(self._links.others(str(n), item.external) for n in {said.id, newest})
+        theirs = any(self._links.shared(str(n), but=item.external) for n in {said.id, newest})
         return None if theirs else newest
 
     def _entry(self, content: LeadContent, said: LeadEntry | None) -> LeadEntry:

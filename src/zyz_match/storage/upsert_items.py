@@ -122,16 +122,9 @@ class Links:
             self._known[external] = (self._kind, own_id)
             self._new[external] = own_id
 
-    def shared(self, own_id: str) -> bool:
-        """Whether any external id names a record of ours now."""
-        if (self._kind, own_id) in self._known.values():
-            return True
-        stored = external_ids.of(self._connection, self._kind, [own_id]).get(own_id, ())
-        return any(e not in self._new for e in stored)
-
-    def others(self, own_id: str, external: ExternalId | None) -> bool:
-        """Whether another external id than this one names a record of ours now."""
-        if any(e != external for e, known in self._known.items() if known == (self._kind, own_id)):
+    def shared(self, own_id: str, but: ExternalId | None = None) -> bool:
+        """Whether any external id, but this one, names a record of ours now."""
+        if any(e != but for e, known in self._known.items() if known == (self._kind, own_id)):
             return True
         stored = external_ids.of(self._connection, self._kind, [own_id]).get(own_id, ())
         return any(e not in self._known for e in stored)
