@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from zyz_match.acting import Actor, Role, acting, actor
 from zyz_match.errors import ZyzError
-from zyz_match.ops_desk import Look
+from zyz_match.ops_desk import Act
 from zyz_match.service import Service
 
 LOG = logging.getLogger("zyz_match.api")
@@ -51,14 +51,14 @@ class Seen:
                     self._counts[key] = self._counts.get(key, 0) + count
 
 
-def _looks(counts: dict[tuple[Actor, str], int]) -> list[Look]:
+def _looks(counts: dict[tuple[Actor, str], int]) -> list[Act]:
     """One look an actor and a list, whatever the number of requests."""
     sums: dict[tuple[str, str, str], tuple[Actor, int]] = {}
     for (who, list_id), count in counts.items():
         known = sums.setdefault((who.name, who.role, list_id), (who, 0))
         sums[who.name, who.role, list_id] = (known[0], known[1] + count)
     return [
-        Look(who, "list.see", list_id, {"again": count})
+        Act(who, "list.see", list_id, {"again": count})
         for (_, _, list_id), (who, count) in sums.items()
     ]
 

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
+from api.written import Matches, Written
 from zyz_match.domain import (
     Contribution,
     Event,
@@ -24,6 +25,7 @@ from zyz_match.domain import (
     TownFit,
 )
 from zyz_match.profiles import town_to
+from zyz_match.service import KEPT_LISTS
 from zyz_match.upsert_desk import Stored
 
 View = dict[str, Any]
@@ -39,8 +41,12 @@ class Answer(Response):
 
 def answer(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """A JSON answer, written by orjson."""
-    body = orjson.dumps(content, option=orjson.OPT_UTC_Z | orjson.OPT_SERIALIZE_NUMPY)
-    return Answer(body, status_code=status, headers=dict(headers or {}))
+    return Answer(written(content), status_code=status, headers=dict(headers or {}))
+
+
+def written(content: object) -> bytes:
+    """JSON as all answers are written."""
+    return orjson.dumps(content, option=orjson.OPT_UTC_Z | orjson.OPT_SERIALIZE_NUMPY)
 
 
 def town_ref(town: Town) -> View:
@@ -156,11 +162,18 @@ def match_view(match: Match, include: Collection[str]) -> View:
     }
 
 
-def match_page(shortlist: Shortlist, next_cursor: str | None, include: Collection[str]) -> View:
+def _match_items(matches: Matches, include: frozenset[str]) -> bytes:
+    return written([match_view(m, include) for m in matches])
+
+
+_ITEMS = Written(_match_items, KEPT_LISTS)
+
+
+def match_page(shortlist: Shortlist, next_cursor: str | None, include: frozenset[str]) -> View:
     """One page of a town's list."""
     return {
         "town": town_ref(shortlist.town),
-        "items": [match_view(m, include) for m in shortlist.matches],
+        "items": _ITEMS.of(shortlist.matches, include),
         "next_cursor": next_cursor,
         "pool": shortlist.pool,
         "total": shortlist.total,
@@ -173,9 +186,9 @@ def match_page(shortlist: Shortlist, next_cursor: str | None, include: Collectio
 
 def list_answer(page: View) -> Answer:
     """A page of a town's list as an answer that may be sent again."""
-    written = answer(page)
-    written.made_from, written.list_id = (page["data"], page["model"]), page["shortlist_id"]
-    return written
+    found = answer(page)
+    found.made_from, found.list_id = (page["data"], page["model"]), page["shortlist_id"]
+    return found
 
 
 def explanation(found: Explanation) -> View:

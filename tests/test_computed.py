@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from tests.worlds import TOWN, firm, table
 from zyz_match import service as hall
 from zyz_match.domain import Filters, Product, Shortlist, Stage
 from zyz_match.matching import ranking
+from zyz_match.storage.leads import Care
 
 FILTERS = Filters(provinces=("河北省",))
 
@@ -79,6 +80,27 @@ def test_what_a_list_is_made_from_is_asked_for_each_time(
     )
     assert "合成丝绸总公司" in {m.firm.name for m in service.rank(TOWN.id, k=3).matches}
     assert len(computed) == 8
+
+
+def test_who_takes_care_is_read_once_until_a_lead_changes(
+    service: DeskService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, care = list[str](), service.store.care
+
+    def counted(town_id: str, firm_ids: Collection[str]) -> dict[str, Care]:
+        asked.append(town_id)
+        return care(town_id, firm_ids)
+
+    monkeypatch.setattr(service.store, "care", counted)
+    first, again = service.rank(TOWN.id, k=3), service.rank(TOWN.id, k=3)
+    assert again.matches is first.matches
+    assert len(asked) == 1
+    head = first.matches[0].firm.firm_id
+    entry = service.record_outcome(TOWN.id, head, Stage.CONTACTED, owner="合成甲").entry
+    assert service.rank(TOWN.id, k=3).matches[0].care_owner == "合成甲"
+    service.record_outcome(TOWN.id, head, Stage.CONTACTED, owner="合成乙", corrects=entry.id)
+    assert service.rank(TOWN.id, k=3).matches[0].care_owner == "合成乙"
+    assert len(asked) == 3
 
 
 def test_few_lists_are_computed_at_once_whoever_asks_for_them_again(

@@ -109,11 +109,10 @@ class ModelDesk(IndexDesk):
         return self._load(self._known(version))
 
     def _serving_model(self) -> "tuple[Model, str]":
-        now = self.store.serving.current()
         try:
-            return self._load(now.version), ""
+            return self._load(self.store.versions().model), ""
         except ZyzError as error:
-            stand_in = self._first_usable(now.previous, "")
+            stand_in = self._first_usable(self.store.serving.current().previous, "")
             return stand_in, f"{error.message}目前暂用模型 {stand_in.version}。"
 
     def _first_usable(self, *versions: str) -> "Model":

@@ -16,21 +16,20 @@ from zyz_match.outputs import write_bytes
 from zyz_match.progress import Progress, silent
 from zyz_match.settings import Settings
 from zyz_match.storage import backup
-from zyz_match.storage.audit import Anchor, Noted, Verdict, Wanted
+from zyz_match.storage.audit import Act, Anchor, Noted, Verdict, Wanted
 from zyz_match.storage.backup import Summary
 from zyz_match.storage.checks import Finding
 from zyz_match.storage.gauges import Gauges
 from zyz_match.storage.locks import held
 from zyz_match.storage.migrations import HEAD
 from zyz_match.storage.store import Store
-from zyz_match.storage.trail import Look
 
 if TYPE_CHECKING:
     from zyz_match.index_desk import IndexReport
     from zyz_match.models_desk import ModelInfo
 
 __all__ = [
-    "ContactsSeen", "Finding", "Gauges", "Look", "Noted", "OpsDesk", "Summary", "Verdict", "Wanted",
+    "Act", "ContactsSeen", "Finding", "Gauges", "Noted", "OpsDesk", "Summary", "Verdict", "Wanted",
 ]  # fmt: skip
 
 MAX_NOTED = 1000
@@ -86,12 +85,12 @@ class OpsDesk:
 
     def note_exports(self, list_ids: Sequence[str], to: str) -> None:
         """Write down that lists leave the system as files; "" is one without a receipt."""
-        self.note_looks([Look(actor(), "list.export", i, {"to": to}) for i in list_ids])
+        self.note_looks([Act(actor(), "list.export", i, {"to": to}) for i in list_ids])
 
-    def note_looks(self, looks: Sequence[Look]) -> None:
+    def note_looks(self, looks: Sequence[Act]) -> None:
         """Write down what several saw, in one transaction."""
         if looks:
-            self.store.audit.note_looks(looks)
+            self.store.audit.note_all(looks)
 
     # personal data -------------------------------------------------------------------------
 

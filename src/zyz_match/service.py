@@ -228,9 +228,12 @@ class Service(AccessDesk, BatchDesk, ImportDesk, InboundDesk, OpsDesk, UpsertDes
         )  # fmt: skip
         query, firms = prepare(profile, index.features.words_), frozenset(existing)
         asked = query, k, filters or Filters(), firms, diversify, after, model.key
-        found = self._computed(index, "list", asked, make, KEPT_LISTS if k <= KEPT_K else 0)
-        notes = (*found.notes, note) if note else found.notes
-        found = replace(found, matches=self._with_care(profile.id, found.matches), notes=notes)
+        most = KEPT_LISTS if k <= KEPT_K else 0
+        ranked = self._computed(index, "list", asked, make, most)
+        dress = partial(self._with_care, profile.id, ranked.matches)
+        matches = index.recent("care", (asked, self.store.lead_stamp()), dress, most)
+        notes = (*ranked.notes, note) if note else ranked.notes
+        found = replace(ranked, matches=matches, notes=notes)
         if not keep:
             return found
         kept = self.store.keep_shortlist(

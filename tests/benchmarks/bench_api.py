@@ -26,6 +26,7 @@ from fastapi import FastAPI, Response
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from api.main import create_app
+from api.permissions import EVERYBODY, RULES, TABLE, Rule, Table
 from tests.benchmarks import common
 from tests.benchmarks.common import Spread, Target, milliseconds
 from tests.benchmarks.corpus import CACHE, SEED, Corpus, kept
@@ -33,14 +34,19 @@ from tests.benchmarks.making import version
 from tests.benchmarks.material import TERMS, TOWNS, names
 from zyz_match.matching.model import Model
 from zyz_match.matching.pool import candidates
-from zyz_match.service import Service
+from zyz_match.service import KEPT_LISTS, Service
 from zyz_match.settings import Settings, load_settings
 
 ITEMS, PART = 50, 100_000
 CONNECTIONS, SECONDS = 8, 15.0
 NEW, AGAIN = "50 explained matches, made anew", "50 explained matches, asked for again"
+RANKED = "as many, ranked anew as well"  # of what is made anew the ranking is kept (decision 23)
+LENGTHS = 1 + KEPT_LISTS // TOWNS  # of so many lists a town none is kept until its next turn
 READY, KERNEL = "ready body of that size", "score and top 50 alone"
 BODY = "ZYZ_TEST_BODY"  # bytes of the ready body
+BENCH = {
+    ("GET", f"/bench/{name}"): Rule(EVERYBODY) for name in ("ready", "kernel/{town_id}", "worker")
+}  # beside the product's own rows: what has no row is nobody's
 
 
 def settings() -> Settings:
@@ -50,6 +56,7 @@ def settings() -> Settings:
 
 def application() -> FastAPI:
     """The product's application, and beside it what it is held against."""
+    vars(TABLE).update(vars(Table(RULES | BENCH)))
     app = create_app(settings())
     body = b"x" * int(os.environ[BODY])
 
@@ -158,10 +165,10 @@ class Client:
 _COUNTER = itertools.count()
 
 
-def matches(town: str, *, new: bool) -> str:
+def matches(town: str, *, new: bool, items: int = ITEMS) -> str:
     """The path of a list; a new one is written as none of late, so that no answer is ready."""
     zeros = "0" * (1 + next(_COUNTER) % 97) if new else ""
-    return f"/v1/towns/{town}/matches?limit={zeros}{ITEMS}&include=reasons"
+    return f"/v1/towns/{town}/matches?limit={zeros}{items}&include=reasons"
 
 
 def latency(port: int, rounds: int) -> dict[str, list[float]]:
@@ -178,6 +185,12 @@ def latency(port: int, rounds: int) -> dict[str, list[float]]:
             }
             for name, some in found.items() if r else ():
                 taken[name].append(some)
+    for r in range(rounds + 1):  # by themselves: they push the kept lists out
+        for town in names("long"):
+            path = matches(town, new=True, items=ITEMS + r % LENGTHS)
+            some = milliseconds(partial(client.get, path))
+            if r:
+                taken[RANKED].append(some)
     return taken
 
 
@@ -243,7 +256,7 @@ def main() -> None:
                     f"{name}, median, against the kernel's + 1.5 x that of a ready body",
                     spreads[name].median, round(least, 2), "ms",
                 )
-                for name in (NEW, AGAIN)
+                for name in (NEW, AGAIN, RANKED)
             ]
             + [
                 Target.least("two workers / one, new lists a second", two / one, 1.8),
@@ -254,11 +267,12 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--fill":
-        fill(int(sys.argv[2]))
-    elif sys.argv[1] == "--index":
-        Service.open(settings(), seed=False).index()
-    elif sys.argv[1] == "--serve":
-        serve(int(sys.argv[2]))
-    else:
-        main()
+    match sys.argv[1:]:
+        case ["--fill", firms]:
+            fill(int(firms))
+        case ["--index"]:
+            Service.open(settings(), seed=False).index()
+        case ["--serve", workers]:
+            serve(int(workers))
+        case _:
+            main()

@@ -72,7 +72,7 @@ def make(url: str, revision: str) -> None:
     engine.dispose()
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005"])
 def test_a_store_of_an_earlier_version_keeps_all_that_it_holds(
     empty_database_url: str, revision: str
 ) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.storage.world import USCC_A, load
+from zyz_match.acting import Actor, Role, acting
 from zyz_match.domain import (
     NUMBER_COLUMNS,
     TEXT_COLUMNS,
@@ -23,6 +25,7 @@ from zyz_match.domain import (
     Town,
 )
 from zyz_match.errors import InputError, ProfileError
+from zyz_match.storage.audit import Wanted
 from zyz_match.storage.shortlists import Asked, hash_of
 from zyz_match.storage.store import Store
 
@@ -269,6 +272,34 @@ def test_receipts_of_one_moment_have_ids_of_their_own(store: Store) -> None:
     receipts = {store.keep_shortlist(shortlist()) for _ in range(20)}
     assert len(receipts) == 20
     assert all(r[0] == "L" and len(r) == 20 for r in receipts)
+
+
+def test_receipts_asked_for_at_once_are_kept_each_for_its_own_reader(store: Store) -> None:
+    def see(i: int) -> str:
+        with acting(Actor(f"reader-{i}", Role.TOWN, "api", request_id=f"r-{i}")):
+            return store.keep_shortlist(shortlist(float(i), 0.5), Asked(i + 1), by=f"reader-{i}")
+
+    with ThreadPoolExecutor(8) as pool:
+        ids = list(pool.map(see, range(40)))
+    for i, list_id in enumerate(ids):
+        receipt = store.receipt(list_id)
+        assert receipt is not None
+        assert (receipt.by, receipt.k, receipt.items[0].score) == (f"reader-{i}", i + 1, float(i))
+        [noted] = store.audit.find(Wanted(object=list_id), None, 9)
+        assert (noted.actor, noted.request_id) == (f"reader-{i}", f"r-{i}")
+        assert noted.detail == {"town": TOWN.id, "firms": 2}
+    assert not store.audit.verify().fault
+
+
+def test_a_list_that_cannot_be_stored_keeps_no_other_one_unwritten(store: Store) -> None:
+    bad = replace(shortlist(1.0), town=replace(TOWN, sector="\ud800"))
+    with ThreadPoolExecutor(8) as pool:
+        asked = [
+            pool.submit(store.keep_shortlist, bad if i % 2 else shortlist(1.0), Asked(1))
+            for i in range(16)
+        ]
+    assert all(f.result() for f in asked[::2])
+    assert all(isinstance(f.exception(), InputError) for f in asked[1::2])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -7,16 +7,17 @@ the end leave a whole chain behind: what tells of them is an anchor kept elsewhe
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from zyz_match.acting import actor
+from zyz_match.acting import Actor, actor
 from zyz_match.storage import rows
 from zyz_match.storage.tables import audit as table
 
@@ -26,6 +27,17 @@ BATCH = 5_000
 DAMAGED = "damaged"  # said in the detail of a row that somebody made unreadable
 _NO_TEXT = "\ud800"  # stands for what is no text: nothing that was noted has it
 _LOCK = 0x7A797B  # advisory lock of PostgreSQL: one adds to the chain at a time, to its commit
+_ADD = sa.insert(table)
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Somebody did something, looked at it, or took it along; no personal data is in it."""
+
+    who: Actor
+    action: str
+    thing: str
+    detail: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,30 +96,40 @@ def note(
     `detail` holds no personal data. The transaction must be one of `Database`. Others who add to
     the chain wait until it ends: note last, when it may take long.
     """
-    who = actor()
-    said = {
-        "at": rows.utc_now(), "actor": who.name, "role": who.role.value, "via": who.via,
-        "request_id": who.request_id, "action": action, "object": thing,
-        "detail": json.dumps(detail or {}, ensure_ascii=False, allow_nan=False, sort_keys=True),
-    }  # fmt: skip
+    note_all(connection, [Act(actor(), action, thing, detail or {})])
+
+
+def note_all(connection: Connection, acts: Iterable[Act]) -> None:
+    """As `note`, for what several did, in their order."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
-    last = last_of(connection)
-    number = last.id + 1
-    digest = hash_of(last.hash, number, said)
-    connection.execute(sa.insert(table).values(id=number, hash=digest, **said))
+    last, added = last_of(connection), list[dict[str, Any]]()
+    for act in acts:
+        said, number = _said_of(act), last.id + 1
+        last = Anchor(number, hash_of(last.hash, number, said))
+        added.append({"id": last.id, "hash": last.hash, **said})
+    if added:
+        connection.execute(_ADD, added)
+
+
+def _said_of(act: Act) -> dict[str, str]:
+    who = act.who
+    return {
+        "at": rows.utc_now(), "actor": who.name, "role": who.role.value, "via": who.via,
+        "request_id": who.request_id, "action": act.action, "object": act.thing,
+        "detail": json.dumps(act.detail, ensure_ascii=False, allow_nan=False, sort_keys=True),
+    }  # fmt: skip
 
 
 def last_of(connection: Connection) -> Anchor:
     """The last row; `Anchor()` when there is none."""
-    query = _stored(connection).order_by(table.c.id.desc()).limit(1)
-    found = connection.execute(query).mappings().first()
+    found = connection.execute(_last(connection.dialect.name)).mappings().first()
     return Anchor(found["id"], _text(found["hash"])) if found else Anchor()
 
 
 def find(connection: Connection, wanted: Wanted, before: int | None, limit: int) -> list[Noted]:
     """Rows, newest first; `before` is the number of the last one of the page before."""
-    query = _stored(connection).order_by(table.c.id.desc()).limit(limit)
+    query = _stored(connection.dialect.name).order_by(table.c.id.desc()).limit(limit)
     if wanted.since:
         query = query.where(table.c.at >= wanted.since)
     for name in ("action", "actor", "object"):
@@ -118,9 +140,15 @@ def find(connection: Connection, wanted: Wanted, before: int | None, limit: int)
     return [_noted(r) for r in connection.execute(query).mappings()]
 
 
-def _stored(connection: Connection) -> sa.Select[Any]:
+@cache
+def _last(dialect: str) -> sa.Select[Any]:
+    return _stored(dialect).order_by(table.c.id.desc()).limit(1)
+
+
+@cache
+def _stored(dialect: str) -> sa.Select[Any]:
     """Whole rows, whatever is in them: the driver of SQLite stops at text that is no UTF-8."""
-    if connection.dialect.name != "sqlite":
+    if dialect != "sqlite":
         return sa.select(table)
     texts = (c for c in table.c if c is not table.c.id)
     return sa.select(table.c.id, *(_as_bytes(c).label(c.name) for c in texts))
@@ -200,7 +228,7 @@ def verify(connection: Connection, anchor: Anchor | None = None) -> Verdict:
 
 
 def _next(connection: Connection, after: int | None) -> Collection[sa.RowMapping]:
-    query = _stored(connection).order_by(table.c.id).limit(BATCH)
+    query = _stored(connection.dialect.name).order_by(table.c.id).limit(BATCH)
     if after is not None:
         query = query.where(table.c.id > after)
     return connection.execute(query).mappings().all()

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +12,7 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from zyz_match.acting import Actor, actor
 from zyz_match.domain import Filters, Receipt, ReceiptItem, Shortlist, Town
 from zyz_match.errors import InputError, NotFoundError
 from zyz_match.profiles import town_from
@@ -30,10 +31,17 @@ class Asked:
     existing: Collection[str] = ()  # firms that were in the town
 
 
-def keep(
-    connection: Connection, shortlist: Shortlist, asked: Asked | None, by: str, via: str
-) -> str:
-    """Store what a list was made from and its items; the id of the receipt."""
+@dataclass(frozen=True, slots=True)
+class Unkept:
+    """A receipt that can be stored; it gets its id when it is."""
+
+    who: Actor  # to whom the list is shown
+    values: Mapping[str, Any]
+    items: Sequence[Mapping[str, Any]]
+
+
+def unkept(shortlist: Shortlist, asked: Asked | None, by: str, via: str) -> Unkept:
+    """What a list was made from and its items; InputError for what cannot be stored."""
     values = {
         "town_id": rows.filled(shortlist.town.id, "专业镇编号"),
         "asked_at": rows.utc_now(),
@@ -45,18 +53,30 @@ def keep(
         "pool": shortlist.pool,
         "total": shortlist.total,
     } | (_inputs(shortlist.town, asked) if asked else {})
-    receipt = _insert(connection, values)
-    if items := _items(shortlist, receipt):
-        connection.execute(sa.insert(item), items)
-    return receipt
+    return Unkept(actor(), values, _items(shortlist))
+
+
+def keep(connection: Connection, receipts: Sequence[Unkept]) -> list[str]:
+    """Store receipts, which get into the audit; their ids."""
+    ids = [_insert(connection, r.values) for r in receipts]
+    kept = list(zip(ids, receipts, strict=True))
+    bulk.insert(connection, item, [{"shortlist_id": i, **row} for i, r in kept for row in r.items])
+    audit.note_all(connection, [_seen(i, r) for i, r in kept])
+    return ids
+
+
+def _seen(receipt: str, kept: Unkept) -> audit.Act:
+    detail = {"town": kept.values["town_id"], "firms": len(kept.items)}
+    return audit.Act(kept.who, "list.see", receipt, detail)
 
 
 def _inputs(town: Town, asked: Asked) -> dict[str, Any]:
+    profile = towns.to_json(town)
     return {
         "k": asked.k,
         "diversify": int(asked.diversify),
         "after": json.dumps(asked.after, ensure_ascii=False) if asked.after else "",
-        "profile": towns.to_json(town),
+        "profile": rows.clean(profile, "画像", len(profile)),
         "existing": hash_of(asked.existing),
     }
 
@@ -97,15 +117,13 @@ def hash_of(firm_ids: Collection[str]) -> str:
     return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
 
-def _insert(connection: Connection, values: dict[str, Any]) -> str:
+def _insert(connection: Connection, values: Mapping[str, Any]) -> str:
     """Add a receipt under a new id, also while others do the same; the id."""
+    adding = bulk.inserting(connection, table).on_conflict_do_nothing().returning(table.c.id)
     while True:
         moment = datetime.now(UTC).strftime("%Y%m%d%H%M%S")
         receipt = f"L{moment}{secrets.token_hex(3)[:5]}"
-        added = (
-            bulk.inserting(connection, table).values(id=receipt, **values).on_conflict_do_nothing()
-        )
-        if connection.execute(added.returning(table.c.id)).first() is not None:
+        if connection.execute(adding, {"id": receipt, **values}).first() is not None:
             return receipt
 
 
@@ -118,16 +136,14 @@ def _filters(shortlist: Shortlist) -> str:
     return rows.clean(text, "筛选条件", 32_767)
 
 
-def _items(shortlist: Shortlist, receipt: str) -> list[dict[str, Any]]:
+def _items(shortlist: Shortlist) -> list[dict[str, Any]]:
     items = []
     for match in shortlist.matches:
         score = rows.finite(match.score, "得分")
         if score is None:
             raise InputError(f"企业“{match.firm.firm_id}”没有得分，名单未保存。")
         firm_id = rows.filled(match.firm.firm_id, "企业编号")
-        items.append(
-            {"shortlist_id": receipt, "rank": match.rank, "firm_id": firm_id, "score": score}
-        )
+        items.append({"rank": match.rank, "firm_id": firm_id, "score": score})
     return items
 
 

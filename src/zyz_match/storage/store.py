@@ -36,6 +36,7 @@ from zyz_match.storage.idempotency import Answers
 from zyz_match.storage.imports import Batch, BatchResult, UndoResult
 from zyz_match.storage.inbound import Inbox
 from zyz_match.storage.jobs import Jobs
+from zyz_match.storage.jointly import Jointly
 from zyz_match.storage.keys import Keys
 from zyz_match.storage.listing import Listing, Lists
 from zyz_match.storage.outbox import Outbox
@@ -80,6 +81,7 @@ class Store:
         self.answers = Answers(database)
         self.audit = Trail(database)
         self.people = Contacts(database)
+        self._receipts = Jointly(self._keep_receipts)
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -398,11 +400,11 @@ class Store:
         self, shortlist: Shortlist, asked: Asked | None = None, *, by: str = "", via: str = "cli"
     ) -> str:
         """Keep who was shown at which rank, and what was asked for; the id of the receipt."""
+        return self._receipts.add(shortlists.unkept(shortlist, asked, by, via))
+
+    def _keep_receipts(self, receipts: Sequence[shortlists.Unkept]) -> list[str]:
         with self._database.write_rows() as connection:
-            kept = shortlists.keep(connection, shortlist, asked, by, via)
-            detail = {"town": shortlist.town.id, "firms": len(shortlist.matches)}
-            audit.note(connection, "list.see", kept, detail)
-            return kept
+            return shortlists.keep(connection, receipts)
 
     def receipt(self, list_id: str) -> Receipt | None:
         """A receipt with its items by rank; None when there is no such receipt."""

@@ -198,7 +198,7 @@ shortlist_item = sa.Table(
         "shortlist_id", KEY, sa.ForeignKey("shortlist.id", ondelete="CASCADE"), primary_key=True
     ),
     sa.Column("rank", sa.Integer(), primary_key=True),
-    sa.Column("firm_id", KEY, nullable=False, index=True),
+    sa.Column("firm_id", KEY, nullable=False),
     sa.Column("score", sa.Double(), nullable=False),
 )
 

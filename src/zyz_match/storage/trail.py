@@ -1,23 +1,11 @@
 """The audit of one database: looked at, verified, and added to for what only looks."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from zyz_match.acting import Actor, acting
 from zyz_match.storage import audit, rows
-from zyz_match.storage.audit import Anchor, Noted, Verdict, Wanted
+from zyz_match.storage.audit import Act, Anchor, Noted, Verdict, Wanted
 from zyz_match.storage.database import Database
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Somebody looked at something, or took it along."""
-
-    who: Actor
-    action: str
-    thing: str
-    detail: Mapping[str, Any]
 
 
 class Trail:
@@ -31,12 +19,10 @@ class Trail:
         with self._database.write_rows() as connection:
             audit.note(connection, action, thing, detail)
 
-    def note_looks(self, looks: Iterable[Look]) -> None:
+    def note_all(self, acts: Iterable[Act]) -> None:
         """Write down what several did, in one transaction."""
         with self._database.write_rows() as connection:
-            for look in looks:
-                with acting(look.who):
-                    audit.note(connection, look.action, look.thing, look.detail)
+            audit.note_all(connection, acts)
 
     def find(self, wanted: Wanted, before: int | None, limit: int) -> list[Noted]:
         """Rows, newest first; `before` is the number of the last one of the page before."""

@@ -3,5 +3,5 @@
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-HEAD = "0005"
+HEAD = "0006"
 VERSION_TABLE = "zyz_version"
