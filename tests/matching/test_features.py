@@ -188,8 +188,11 @@ def test_latent_rows_are_the_projected_words(seed: int, firms: int, grams: int) 
     held = rng.random((firms, grams)) < 0.2
     words = sparse.csr_matrix((rng.random((firms, grams)) * held).astype(np.float32))
     latent = LatentFeatures(n_components=8).fit(words)
-    plain = normalize(normalize(words) @ latent.basis_)
-    np.testing.assert_allclose(latent.transform(words), plain, rtol=0, atol=1e-5)
+    plain = normalize(words) @ latent.basis_
+    clear = np.linalg.norm(plain, axis=1) > 1e-6  # the others are rounding
+    np.testing.assert_allclose(
+        latent.transform(words)[clear], normalize(plain)[clear], rtol=0, atol=1e-5
+    )
 
 
 def test_latent_directions_are_those_of_the_truncated_svd() -> None:

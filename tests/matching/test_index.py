@@ -22,12 +22,13 @@ from zyz_match.matching.firm_table import FirmTable
 from zyz_match.matching.index import Index, groups
 from zyz_match.matching.model import Model
 from zyz_match.matching.segment import pack, whole_weights
+from zyz_match.matching.survey import as_bits
 from zyz_match.matching.words import Cover
 
 KERNELS = (
-    kernels.size_runs, kernels.fill_runs, kernels.sum_words, kernels.rows_from, kernels.cover,
-    kernels.count_covered, kernels.sum_covered, kernels.near_rows, kernels.best_of,
-    kernels.quick_rows, kernels.best_rows,
+    kernels.turn_counts, kernels.lay_out, kernels.pack_rows, kernels.sum_words,
+    kernels.rows_from, kernels.cover, kernels.read_covered, kernels.sum_covered,
+    kernels.near_rows, kernels.best_of, kernels.quick_rows, kernels.best_rows,
 )  # fmt: skip
 SIGNS = "铁钢铸造管件机械加工制品销售汽车软件"
 seeds = st.integers(0, 2**32 - 1)
@@ -84,16 +85,58 @@ def test_a_term_is_covered_by_the_firms_that_hold_every_n_gram(
         (np.unique(rng.integers(0, codes.shape[1], rng.integers(1, 5))), float(rng.uniform(0.1, 3)))
         for _ in range(count)
     ]
-    bits = np.empty((count, groups(firms)), np.uint64)
-    laid.cover(Cover.of(terms), range(laid.blocks), bits)
-    plain = np.array([(codes[:, columns] > 0).all(axis=1) for columns, _ in terms])
-    counts = np.empty(count, np.int64)
-    kernels.count_covered(bits, counts)
+    bits, counts = np.empty((count, groups(firms)), np.uint64), np.zeros(count, np.int64)
+    alive = rng.random(firms) < 0.9
+    laid.cover(Cover.of(terms), as_bits(alive), range(laid.blocks), bits, counts)
+    plain = np.array([alive & (codes[:, columns] > 0).all(axis=1) for columns, _ in terms])
     assert counts.tolist() == plain.sum(axis=1).tolist()
     weights, rows = np.array([w for _, w in terms], np.float32), rng.integers(0, firms, 20)
+    covered = np.empty((20, count), bool)
+    kernels.read_covered(bits, frozen(rows), covered)
+    np.testing.assert_array_equal(covered, plain[:, rows].T)
     out = np.empty(20, np.float32)
     kernels.sum_covered(bits, frozen(rows), frozen(weights), out)
     np.testing.assert_allclose(out, weights @ plain[:, rows], rtol=1e-5)
+
+
+@quick
+@given(seeds, st.integers(1, 90), st.integers(1, 30))
+def test_a_block_is_laid_out_by_n_gram(seed: int, firms: int, grams: int) -> None:
+    rng = np.random.default_rng(seed)
+    held = rng.integers(1, 4, (firms, grams)) * (rng.random((firms, grams)) < 0.4)
+    order, low, high, first = rng.permutation(grams), grams // 3, grams // 2, 5
+    place = np.where(rng.random(grams) < 0.2, -1, np.arange(grams)).astype(np.int32)
+    norms, used = rng.uniform(0.5, 2, firms).astype(np.float32), (held > 0).sum(axis=0)
+    starts = np.append(0, np.cumsum(used))
+    rows, columns = np.nonzero(held[:, order])  # the n-grams of the counts are in another order
+    entries, free = np.empty(starts[-1], np.uint32), starts[order].astype(np.int32)
+    kernels.turn_counts(
+        frozen(np.searchsorted(rows, np.arange(firms + 1))), frozen(columns.astype(np.int32)),
+        frozen(held[rows, order[columns]].astype(np.uint8)), free, entries,
+    )  # fmt: skip
+    turned = [np.flatnonzero(held[:, k]) << 8 | held[held[:, k] > 0, k] for k in range(grams)]
+    assert entries.tolist() == np.concatenate(turned).tolist()
+    offsets = np.zeros(2 * (high - low) + 1, np.uint32)
+    runs, dense = np.empty(2 * len(entries), np.uint16), np.zeros((low, first + firms), np.uint8)
+    at_rare = np.append(0, np.cumsum(used[high:]))[:-1]
+    rare = np.zeros(used[high:].sum(), np.int32), np.zeros(used[high:].sum(), np.uint8)
+    end = kernels.lay_out(
+        frozen(starts), frozen(entries), frozen(norms), frozen(place), low, high, first, offsets,
+        runs, dense, at_rare.copy(), *rare,
+    )  # fmt: skip
+    codes = np.maximum(1, np.rint(np.float32(255) * held / (held + norms[:, None])))
+    codes = np.where((held > 0) & (place >= 0), codes, 0).astype(np.uint8)
+    assert (dense[:, first:] == codes[:, :low].T).all()
+    for m, k in enumerate(range(low, high)):
+        once, others = (np.flatnonzero(codes[:, k] * what[:, k]) for what in (held == 1, held > 1))
+        pairs = np.column_stack([others, codes[others, k]]).ravel()
+        assert runs[offsets[2 * m] : offsets[2 * m + 1]].tolist() == once.tolist()
+        assert runs[offsets[2 * m + 1] : offsets[2 * m + 2]].tolist() == pairs.tolist()
+    assert end == offsets[-1]
+    for at, k in zip(at_rare, range(high, grams), strict=True):
+        (some,) = np.nonzero(codes[:, k])
+        assert rare[0][at : at + len(some)].tolist() == (first + some).tolist()
+        assert rare[1][at : at + len(some)].tolist() == codes[some, k].tolist()
 
 
 @quick
@@ -108,6 +151,7 @@ def test_latent_similarity_is_the_matrix_product(seed: int, firms: int, size: in
     kept = (np.hstack([codes & 15, codes >> 4]).astype(np.float64) - 8) * scale[:, None]
     np.testing.assert_allclose(out, kept[rows] @ vector, atol=1e-4)
     usual = 3 * np.sqrt((latent**2).mean(axis=1, keepdims=True))
+    np.testing.assert_allclose(7 * scale, np.minimum(usual[:, 0], abs(latent).max(axis=1)), 1e-6)
     assert (np.abs(kept - np.clip(latent, -usual, usual)) <= 0.51 * scale[:, None]).all()
 
 

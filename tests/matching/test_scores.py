@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.matching import slow
+from tests.matching import leads_world, slow
 from tests.worlds import TOWN, firm, table
 from zyz_match.domain import ChainSegment, Col, Filters, Product, Standing, Town
 from zyz_match.matching import kernels, survey
 from zyz_match.matching.index import Index
-from zyz_match.matching.model import PRIOR, Model
+from zyz_match.matching.model import PRIOR, Model, Scores
 from zyz_match.matching.pool import candidates, filter_mask
 from zyz_match.matching.quick import LACKING, SLACK
 
@@ -139,15 +139,39 @@ def test_what_a_quick_look_lacks_is_never_more_than_the_rest(
     firms: list[Any], town: Town, given_weights: dict[str, float]
 ) -> None:
     index = Index("synthetic").fit(pool(firms))
-    scores = Model(given_weights).score(town, index)
-    for row in np.flatnonzero(index.active):
-        alone = np.arange(index.size) == row
-        rows, quick = scores.quick.look(alone, kernels.NONE)
-        assert rows.tolist() == [row]
+    quick_is_close(Model(given_weights).score(town, index), np.flatnonzero(index.active))
+
+
+def quick_is_close(scores: Scores, rows: Any) -> None:
+    """A quick score of each row alone is what its parts give without those that it lacks."""
+    for row in rows:
+        alone = np.arange(scores.index.size) == row
+        found, quick = scores.quick.look(alone, kernels.NONE)
+        assert found.tolist() == [row]
         assert float(scores.total[row] - quick[0]) <= scores.quick.rest
         parts = zip(scores.components, scores.points, scores.table([int(row)]).values, strict=True)
         known = sum(p * v[0] for c, p, v in parts if c.name not in LACKING)
         assert quick[0] == pytest.approx(known, abs=SLACK)
+
+
+ACTIVE = Index("synthetic").fit(leads_world.firms(), leads_world.events())
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from(leads_world.towns()), st.integers(1, 60),
+    st.dictionaries(st.sampled_from(list(PRIOR)), st.sampled_from((-7.0, 1.0, 26.0)), min_size=1),
+    st.dictionaries(
+        st.sampled_from(list(PRIOR)), st.sampled_from((((0.0, 0.3, 1.0), (0.1, 0.9, 1.2)),))
+    ),
+)  # fmt: skip
+def test_what_firms_did_counts_in_a_quick_look_and_in_the_list(
+    town: Town, k: int, given_weights: dict[str, float], curves: dict[str, Any]
+) -> None:
+    scores = Model(given_weights, "synthetic", curves).score(town, ACTIVE)
+    quick_is_close(scores, np.arange(0, ACTIVE.size, 7))
+    order = np.lexsort((np.arange(ACTIVE.size), -scores.total))
+    assert scores.best(k, ACTIVE.active).rows.tolist() == order[:k].tolist()
 
 
 @pytest.mark.slow

@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-from zyz_match.matching.kernels import kernel
+from zyz_match.matching.kernels import fetch, kernel
 
 POINT_BITS = np.uint64(21)  # of a code point in a key
 MOST_TIMES = 255  # an n-gram that a text repeats more often counts as repeated so often
+STRANGE, SEPARATES = 1, 2  # kinds of code points
 _SLOTS = 1 << 14  # of a hash table, to begin with
+_TOGETHER = 16  # texts whose parts are looked up once all of them are cut
+_SOON = 16  # of n-grams or phrases in a row the one whose place is fetched is so far ahead
+_LINE = 64  # bytes that the memory gives at once
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -24,122 +28,163 @@ def _array(item: Any, dimensions: int = 1) -> Any:
 _I32, _I64, _U8 = _array(types.int32), _array(types.int64), _array(types.uint8)
 _U32, _U64, _F32 = _array(types.uint32), _array(types.uint64), _array(types.float32)
 _OUT_U8, _OUT_I32, _OUT_I64 = types.uint8[::1], types.int32[::1], types.int64[::1]
-_OUT_U64, _OUT_F32 = types.uint64[::1], types.float32[::1]
+_OUT_U32, _OUT_U64, _OUT_F32 = types.uint32[::1], types.uint64[::1], types.float32[::1]
 
 
 @njit(inline="always")
 def _read(data: Any, at: Any) -> Any:
     """The code point of a character of UTF-8 and how many bytes it takes."""
+    one_on, two_on = np.uint64(1), np.uint64(2)
     first = np.uint32(data[at])
     if first < 0x80:
-        return first, 1
-    one = np.uint32(data[at + 1] & 0x3F)
+        return first, one_on
+    one = np.uint32(data[at + one_on] & 0x3F)
     if first < 0xE0:
-        return (first & np.uint32(0x1F)) << np.uint32(6) | one, 2
-    two = one << np.uint32(6) | np.uint32(data[at + 2] & 0x3F)
+        return (first & np.uint32(0x1F)) << np.uint32(6) | one, two_on
+    two = one << np.uint32(6) | np.uint32(data[at + two_on] & 0x3F)
     if first < 0xF0:
-        return (first & np.uint32(0x0F)) << np.uint32(12) | two, 3
-    three = two << np.uint32(6) | np.uint32(data[at + 3] & 0x3F)
-    return (first & np.uint32(0x07)) << np.uint32(18) | three, 4
+        return (first & np.uint32(0x0F)) << np.uint32(12) | two, np.uint64(3)
+    three = two << np.uint32(6) | np.uint32(data[at + np.uint64(3)] & 0x3F)
+    return (first & np.uint32(0x07)) << np.uint32(18) | three, np.uint64(4)
 
 
 @njit(inline="always")
 def _slot(key: Any, table: Any) -> Any:
-    """The row of a hash table that has a key, or the free one for it; it has (key, number + 1)."""
-    at = np.int64(key * _GOLDEN >> np.uint64(32)) & (len(table) - 1)
-    while table[at, 1] and table[at, 0] != key:
-        at = at + 1 & len(table) - 1
+    """Where a hash table has a key, or is free for it: there is the key, then its number + 1."""
+    at = _first_slot(key, table)
+    while table[at + 1] and table[at] != key:
+        at = at + 2 & len(table) - 1
     return at
+
+
+@njit(inline="always")
+def _first_slot(key: Any, table: Any) -> Any:
+    return np.int64(key * _GOLDEN >> np.uint64(32)) * 2 & (len(table) - 1)
+
+
+@njit
+def _table(entries: Any) -> Any:
+    """An empty hash table that has room for so many entries."""
+    slots = _SLOTS
+    while slots < 2 * entries:
+        slots *= 2
+    return np.zeros(2 * slots, np.uint64)
 
 
 @njit
 def _grown(table: Any) -> Any:
-    """A hash table with the same entries and twice the rows."""
-    more = np.zeros((2 * len(table), 2), np.uint64)
-    for old in range(len(table)):
-        if table[old, 1]:
-            at = _slot(table[old, 0], more)
-            more[at, 0], more[at, 1] = table[old, 0], table[old, 1]
+    """A hash table with the same entries and twice the room."""
+    more = np.zeros(2 * len(table), np.uint64)
+    for old in range(0, len(table), 2):
+        if table[old + 1]:
+            at = _slot(table[old], more)
+            more[at], more[at + 1] = table[old], table[old + 1]
     return more
 
 
-@kernel(_U8, _I64, _array(types.boolean), _OUT_I64, _OUT_I32, _OUT_I64, _OUT_U8)
+@kernel(_U8, _I64, _U8, _OUT_I64, _OUT_I32, _OUT_I64, _OUT_U32, _OUT_U8)
 def cut_texts(
-    data: Any, ends: Any, separates: Any, starts: Any, ids: Any, part_ends: Any, parts: Any
-) -> Any:
+    data: Any, ends: Any, kinds: Any, starts: Any, ids: Any, part_ends: Any, points: Any,
+    strange: Any,
+) -> Any:  # fmt: skip
     """Cut UTF-8 texts at the separators; gives how many distinct parts there are, none empty.
 
     Text t is `data[ends[t]:ends[t + 1]]` and has the parts `ids[starts[t]:starts[t + 1]]`; part p
-    is `parts[part_ends[p]:part_ends[p + 1]]`. `separates` has an entry for each code point;
-    a space separates. Parts are told apart by 64 bits of a hash.
+    has the code points `points[part_ends[p]:part_ends[p + 1]]`. `kinds` has an entry for each code
+    point: `SEPARATES`, `STRANGE` or 0; a part with a strange one is `strange`. A space separates.
+    Parts are told apart by 64 bits of a hash.
     """
-    table = np.zeros((_SLOTS, 2), np.uint64)
+    most = 0
+    for low in range(0, len(ends) - 1, _TOGETHER):
+        most = max(most, ends[min(low + _TOGETHER, len(ends) - 1)] - ends[low])
+    hashes, stops = np.empty(most + 1, np.uint64), np.empty(most + 1, np.int64)
+    odd = np.zeros(most + 1, np.uint8)
+    table = _table(len(data) // 32)
     found, distinct, space = 0, np.uint64(0), np.uint32(0x20)  # as if one ended every text
     starts[0] = part_ends[0] = 0
-    for t in range(len(ends) - 1):
-        first = i = ends[t]
-        value = np.uint64(0)
-        while i <= ends[t + 1]:
-            point, size = _read(data, i) if i < ends[t + 1] else (space, 1)
-            if not separates[point]:
-                value = (value ^ np.uint64(point)) * _GOLDEN
+    for low in range(0, len(ends) - 1, _TOGETHER):
+        first, begin = found, part_ends[distinct]
+        at = begin
+        value, kinds_seen = np.uint64(0), np.uint8(0)
+        for t in range(low, min(low + _TOGETHER, len(ends) - 1)):
+            i, end = np.uint64(ends[t]), np.uint64(ends[t + 1])
+            while i <= end:
+                point, size = _read(data, i) if i < end else (space, np.uint64(1))
                 i += size
-                continue
-            if i > first:
-                at = _slot(value, table)
-                if not table[at, 1]:
-                    end = part_ends[distinct]
-                    for b in range(first, i):
-                        parts[end] = data[b]
-                        end += 1
-                    distinct += np.uint64(1)
-                    part_ends[distinct] = end
-                    table[at, 0], table[at, 1] = value, distinct
-                ids[found] = table[at, 1] - np.uint64(1)
-                found += 1
-                if np.uint64(2) * distinct > len(table):
-                    table = _grown(table)
-            i += size
-            first, value = i, np.uint64(0)
-        starts[t + 1] = found
+                kind = kinds[point]
+                if kind != SEPARATES:
+                    points[at] = point
+                    at += 1
+                    value = (value ^ np.uint64(point)) * _GOLDEN
+                    kinds_seen |= kind
+                elif at > begin:
+                    hashes[found - first], stops[found - first] = value, at
+                    odd[found - first] = kinds_seen
+                    fetch(table, _first_slot(value, table))
+                    found += 1
+                    begin, value, kinds_seen = at, np.uint64(0), np.uint8(0)
+            starts[t + 1] = found
+        begin = part_ends[distinct]
+        for k in range(found - first):
+            at = _slot(hashes[k], table)
+            if not table[at + 1]:
+                place = part_ends[distinct]
+                for b in range(begin, stops[k]):
+                    points[place] = points[b]
+                    place += 1
+                strange[distinct] = odd[k]
+                distinct += np.uint64(1)
+                part_ends[distinct] = place
+                table[at], table[at + 1] = hashes[k], distinct
+            ids[first + k] = table[at + 1] - np.uint64(1)
+            begin = stops[k]
+            if np.uint64(4) * distinct > len(table):
+                table = _grown(table)
     return distinct
 
 
-@kernel(_U32, _I64, _OUT_I64, _OUT_U64)
-def key_grams(points: Any, starts: Any, gram_starts: Any, keys: Any) -> Any:
-    """The keys of the 1- and 2-grams of phrases, none across a 0; gives how many there are.
+@kernel(_U32, _I64, _I64, _OUT_I64, _OUT_I32, _OUT_U64)
+def number_grams(
+    points: Any, starts: Any, ends: Any, gram_starts: Any, grams: Any, keys: Any
+) -> Any:  # fmt: skip
+    """Number the distinct 1- and 2-grams of phrases by first use; gives how many there are.
 
-    The code points of phrase p are `points[starts[p]:starts[p + 1]]`.
+    The code points of phrase p are `points[starts[p]:ends[p]]`; no n-gram goes across a 0. Phrase p
+    has the n-grams `grams[gram_starts[p]:gram_starts[p + 1]]`; `keys` are those of the distinct.
     """
-    n = 0
+    most = np.uint32(0)
+    for point in points:
+        most = max(most, point)
+    table, singles = _table(len(points) // 4), np.zeros(most + 1, np.int32)  # number + 1
+    n, distinct, last = np.uint64(0), np.uint64(0), len(points) - 1
     gram_starts[0] = 0
-    for p in range(len(starts) - 1):
-        for i in range(starts[p], starts[p + 1]):
-            point = np.uint64(points[i]) << POINT_BITS
-            if point:
-                keys[n] = point
-                n += 1
-                if i + 1 < starts[p + 1] and points[i + 1]:
-                    keys[n] = point | np.uint64(points[i + 1])
-                    n += 1
+    for p in range(len(starts)):
+        for i in range(starts[p], ends[p]):
+            soon = min(i + _SOON, last)
+            key = np.uint64(points[soon]) << POINT_BITS | np.uint64(points[min(soon + 1, last)])
+            fetch(table, _first_slot(key, table))
+            point = points[i]
+            if not point:
+                continue
+            key = np.uint64(point) << POINT_BITS
+            if not singles[point]:
+                keys[distinct] = key
+                distinct += np.uint64(1)
+                singles[point] = distinct
+            grams[n] = singles[point] - 1
+            n += np.uint64(1)
+            if i + 1 < ends[p] and points[i + 1]:
+                key |= np.uint64(points[i + 1])
+                at = _slot(key, table)
+                if not table[at + 1]:
+                    keys[distinct] = key
+                    distinct += np.uint64(1)
+                    table[at], table[at + 1] = key, distinct
+                grams[n] = table[at + 1] - np.uint64(1)
+                n += np.uint64(1)
+                if np.uint64(4) * distinct > len(table):
+                    table = _grown(table)
         gram_starts[p + 1] = n
-    return n
-
-
-@kernel(_U64, _OUT_I32, _OUT_U64)
-def number_keys(keys: Any, numbers: Any, known: Any) -> Any:
-    """Number the distinct keys in the order of their first use; gives how many there are."""
-    table = np.zeros((_SLOTS, 2), np.uint64)
-    distinct = np.uint64(0)
-    for i in range(len(keys)):
-        at = _slot(keys[i], table)
-        if not table[at, 1]:
-            known[distinct] = keys[i]
-            distinct += np.uint64(1)
-            table[at, 0], table[at, 1] = keys[i], distinct
-        numbers[i] = table[at, 1] - np.uint64(1)
-        if np.uint64(2) * distinct > len(table):
-            table = _grown(table)
     return distinct
 
 
@@ -153,69 +198,64 @@ def places(known: Any, keys: Any, out: Any) -> None:
         out[i] = j if j < len(known) and known[j] == keys[i] else -1
 
 
+@njit(inline="always")
+def _fetch_row(flat: Any, row: Any, size: Any) -> None:
+    """Ask the memory for all of a row of so many entries, wherever its lines begin."""
+    line = _LINE // flat.itemsize
+    for k in range(0, size + line - 1, line):
+        fetch(flat, np.uint32(row) * size + min(k, size - 1))
+
+
+@njit(inline="always")
+def _grams_of(i: Any, ids: Any, gram_starts: Any, grams: Any) -> Any:
+    """The n-grams of the i-th phrase; the memory is asked for those of some phrases after it."""
+    last = len(ids) - 1
+    fetch(gram_starts, ids[min(i + _SOON, last)])
+    fetch(grams, gram_starts[ids[min(i + _SOON // 2, last)]])
+    return grams[gram_starts[ids[i]] : gram_starts[ids[i] + 1]]
+
+
 @kernel(_I64, _I32, _I64, _I32, _OUT_I32)
 def count_users(starts: Any, ids: Any, gram_starts: Any, grams: Any, users: Any) -> None:
     """How many firms use each n-gram; firm f has the phrases `ids[starts[f]:starts[f + 1]]`."""
     seen = np.zeros((len(users), 2), np.int32)  # how many, and the last of them + 1: side by side
     for f in range(len(starts) - 1):
         for i in range(starts[f], starts[f + 1]):
-            for j in range(gram_starts[ids[i]], gram_starts[ids[i] + 1]):
-                g = np.uint32(grams[j])
+            for gram in _grams_of(i, ids, gram_starts, grams):
+                g = np.uint32(gram)
                 seen[g, 0] += seen[g, 1] <= f
                 seen[g, 1] = f + 1
     users[:] = seen[:, 0]
 
 
-@njit(inline="always")
-def _lowest(word: Any) -> Any:
-    """The number of the lowest bit set; compiled to the processor's bit count."""
-    below, count = (word & (~word + np.uint64(1))) - np.uint64(1), 0
-    while below:
-        below &= below - np.uint64(1)
-        count += 1
-    return count
-
-
 @kernel(
-    _I64, _I32, _I64, _I32, _array(types.boolean), types.int64, types.int64,
-    _OUT_I64, _OUT_I32, _OUT_U8,
+    _I64, _I32, _I64, _I32, types.int64, types.int64, types.int64, _OUT_I64, _OUT_I32, _OUT_U8,
+    _OUT_F32,
 )  # fmt: skip
 def count_grams(
-    phrase_starts: Any, ids: Any, gram_starts: Any, grams: Any, known: Any,
-    low: Any, step: Any, starts: Any, out: Any, times: Any,
+    phrase_starts: Any, ids: Any, gram_starts: Any, grams: Any, size: Any, low: Any, step: Any,
+    starts: Any, out: Any, times: Any, lengths: Any,
 ) -> Any:  # fmt: skip
-    """The known n-grams of every step-th firm from firm low on, ascending, and how often each is.
+    """The n-grams of every step-th firm from firm low on, and how often each is, by first use.
 
-    Gives the number of entries. A set of bits whose words are noted in another one brings a firm's
-    n-grams into order.
+    Gives the number of entries. `size` is above all n-grams; `lengths` are with repeats.
     """
-    seen, wanted = np.zeros(len(known), np.uint8), np.zeros((len(known) >> 6) + 1, np.uint64)
-    bits, words = np.zeros(len(wanted), np.uint64), np.zeros((len(wanted) >> 6) + 1, np.uint64)
-    one, n = np.uint64(1), np.int64(0)
-    for k in range(len(known)):
-        wanted[k >> 6] |= np.uint64(known[k]) << np.uint64(k & 63)
-    starts[0] = 0
+    entry = np.full(size, -1, np.int32)  # the last one of each n-gram
+    n, starts[0] = np.uint64(0), 0
     for row in range(len(starts) - 1):
-        f = low + row * step
+        f, first, length = low + row * step, np.int32(n), 0
         for i in range(phrase_starts[f], phrase_starts[f + 1]):
-            for j in range(gram_starts[ids[i]], gram_starts[ids[i] + 1]):
-                g = np.uint32(grams[j])
-                seen[g] += seen[g] < MOST_TIMES
-                bits[g >> np.uint32(6)] |= one << np.uint64(g & np.uint32(63))
-                words[g >> np.uint32(12)] |= one << np.uint64(g >> np.uint32(6) & np.uint32(63))
-        for top in range(len(words)):
-            while words[top]:
-                at = np.uint32(top << 6 | _lowest(words[top]))
-                words[top] &= words[top] - one
-                word, bits[at] = bits[at], 0
-                while word:
-                    lowest = _lowest(word)
-                    g = at << np.uint32(6) | np.uint32(lowest)
-                    word &= word - one
-                    out[n], times[n] = g, seen[g]
-                    n += np.int64(wanted[at] >> np.uint64(lowest) & one)
-                    seen[g] = 0
-        starts[row + 1] = n
+            own = _grams_of(i, ids, gram_starts, grams)
+            length += len(own)
+            for gram in own:
+                g = np.uint32(gram)
+                at = entry[g]
+                if at < first:
+                    out[n], times[n], entry[g] = g, 1, n
+                    n += np.uint64(1)
+                else:
+                    times[np.uint32(at)] += times[np.uint32(at)] < MOST_TIMES
+        starts[row + 1], lengths[row] = n, length
     return n
 
 
@@ -244,12 +284,13 @@ def project(
     most = 4
     for f in range(len(starts) - 1):
         most = max(most, starts[f + 1] - starts[f] + 4)
-    rows, shares = np.zeros(most, np.uint32), np.zeros(most, np.float32)
+    rows, shares, flat = np.zeros(most, np.uint32), np.zeros(most, np.float32), codes.ravel()
     for f in range(len(starts) - 1):
         n = 0
         for e in range(starts[f], starts[f + 1]):
             p = place[np.uint32(grams[e])]
             if p >= 0:
+                _fetch_row(flat, p, codes.shape[1])
                 rows[n], shares[n] = p, weights[e] * scale[p]
                 n += 1
         shares[n : n + 4] = 0
@@ -272,15 +313,18 @@ def project(
 @kernel(_I64, _I32, _F32, _array(types.float32, 2), types.float32[:, ::1], fastmath=True)
 def add_gram_products(starts: Any, rows: Any, weights: Any, sides: Any, out: Any) -> None:
     """Add W W' x sides to `out`; column j of W has `weights[starts[j]:starts[j + 1]]` in `rows`."""
-    sums = np.empty(sides.shape[1], np.float32)
+    size, last = sides.shape[1], len(rows) - 1
+    sums, flat_sides, flat_out = np.empty(size, np.float32), sides.ravel(), out.ravel()
     for j in range(len(starts) - 1):
         low, high = starts[j], starts[j + 1]
         sums[:] = 0
         for e in range(low, high):
+            _fetch_row(flat_sides, rows[min(e + 1, last)], size)
             side, weight = sides[np.uint32(rows[e])], weights[e]
             for k in range(len(sums)):
                 sums[k] += weight * side[k]
         for e in range(low, high):
+            _fetch_row(flat_out, rows[min(e + 1, last)], size)
             row, weight = out[np.uint32(rows[e])], weights[e]
             for k in range(len(sums)):
                 row[k] += weight * sums[k]

@@ -18,7 +18,7 @@ from zyz_match.matching.events import EventFeatures
 from zyz_match.matching.features import FirmFeatures
 from zyz_match.matching.firm_table import FirmTable, frame_of
 from zyz_match.matching.kernels import GROUP
-from zyz_match.matching.phrases import Cut, cut
+from zyz_match.matching.phrases import Cut, arrow_text, cut
 from zyz_match.matching.scratch import Scratch
 from zyz_match.matching.segment import Floats, Ints, Mask, Segment, Whole
 from zyz_match.region import Division, Divisions
@@ -112,7 +112,8 @@ class Index:
         return new
 
     def _with(self, events: pd.DataFrame | None) -> Self:
-        self.events = EventFeatures().fit(events, self.frame[Col.FIRM_ID], self.alive)
+        ids = frame_of([FirmTable(t.table.select([Col.FIRM_ID.value])) for t in self.tables])
+        self.events = EventFeatures().fit(events, ids[Col.FIRM_ID], self.alive)
         return self
 
     def _take(self, tables: list[FirmTable], segments: list[Segment], facts: Arrays) -> None:
@@ -378,10 +379,9 @@ def _distances(divisions: Sequence[str], point: str) -> Floats:
 
 def _numbered(values: pd.Series, labels: list[str]) -> Whole:
     """Number of each value among the labels, to which those not yet there are added."""
-    numbers, found = pd.factorize(values.astype(object), sort=True)
+    encoded = arrow_text(values).dictionary_encode()
+    found: list[str] = encoded.dictionary.to_pylist()
+    labels.extend(sorted({*found}.difference(labels)))
     place = {label: i for i, label in enumerate(labels)}
-    new = [str(f) for f in found if str(f) not in place]
-    place |= {label: len(labels) + i for i, label in enumerate(new)}
-    labels.extend(new)
-    table = np.array([place[str(f)] for f in found], dtype=np.int32)
-    return table[numbers].astype(np.int32) if len(table) else np.zeros(len(values), np.int32)
+    table = np.array([place[f] for f in found], dtype=np.int32)
+    return table.take(np.asarray(encoded.indices))

@@ -16,9 +16,10 @@ from numba.extending import intrinsic
 
 BLOCK = 1 << 15  # firms whose sums stay in the processor's cache; their rows fit 16 bits
 GROUP = 64  # firms to a maximum, and to a word of a bit set
-FEW = 10  # set bits of a word that are visited one by one faster than all 64 side by side
 LANES = 16
 AHEAD = 8  # rows that are fetched before they are read
+LINE = 32  # entries of a run that the memory gives at once, and
+LINES_AHEAD = 20  # so many of them are fetched before they are read
 TOP_CODE = 255
 NONE = np.float32(-1e30)
 
@@ -31,8 +32,10 @@ _B, _I32, _I64 = _array(types.boolean), _array(types.int32), _array(types.int64)
 _U8, _U16, _U32 = _array(types.uint8), _array(types.uint16), _array(types.uint32)
 _F32, _F64 = _array(types.float32), _array(types.float64)
 _U8_2, _U32_2, _U64_2 = _array(types.uint8, 2), _array(types.uint32, 2), _array(types.uint64, 2)
+_U64 = _array(types.uint64)
 _OUT32, _OUT64, _OUT_I32 = types.float32[::1], types.float64[::1], types.int32[::1]
 _OUT_I64, _OUT_U16, _OUT_U8 = types.int64[::1], types.uint16[::1], types.uint8[::1]
+_OUT_U32 = types.uint32[::1]
 _OUT_U64_2, _OUT_U8_2 = types.uint64[:, ::1], types.uint8[:, ::1]
 
 
@@ -48,24 +51,38 @@ def kernel(*signature: Any, fastmath: bool = False) -> Callable[[Callable[..., A
     return compiled
 
 
+def _prefetch(_context: Any, array: Any, at: Any) -> Any:
+    """Ask the memory for a place that is read soon; LLVM's prefetch, which waits for nothing."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        held = context.make_array(signature.args[0])(context, builder, given[0])
+        place = cgutils.get_item_pointer(  # type: ignore[no-untyped-call]
+            context, builder, signature.args[0], held, [given[1]], wraparound=False
+        )
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        prefetch = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
+            builder.module, kind, "llvm.prefetch.p0"
+        )
+        builder.call(prefetch, [builder.bitcast(place, byte), number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, at), generate
+
+
+fetch: Any = intrinsic(_prefetch)
+
 # laying out ----------------------------------------------------------------------------------
 
 
-@kernel(_I64, _I32, _U8, _I32, types.int64, types.int64, _OUT_I64)
-def size_runs(
-    starts: Any, grams: Any, times: Any, place: Any, low: Any, high: Any, sizes: Any
-) -> None:
-    """Count what a block's runs take: `sizes[2 m]` ones, `sizes[2 m + 1]` the others, twice each.
-
-    `place` numbers the n-grams of the layout: those below `low` are dense, below `high` in runs.
-    """
-    for e in range(starts[0], starts[-1]):
-        at = place[grams[e]]
-        if low <= at < high:
-            if times[e] == 1:
-                sizes[2 * (at - low)] += 1
-            else:
-                sizes[2 * (at - low) + 1] += 2
+@kernel(_I64, _I32, _U8, _OUT_I32, _OUT_U32)
+def turn_counts(starts: Any, grams: Any, times: Any, free: Any, entries: Any) -> None:
+    """Put the counts of a block by n-gram, as row << 8 | times; `free` are the next free places."""
+    for i in range(len(starts) - 1):
+        for e in range(starts[i], starts[i + 1]):
+            g = np.uint32(grams[e])
+            entries[np.uint32(free[g])] = np.uint32(i) << np.uint32(8) | np.uint32(times[e])
+            free[g] += 1
 
 
 @njit(inline="always")
@@ -76,40 +93,100 @@ def _code(times: Any, norm: Any) -> Any:
 
 
 @kernel(
-    _I64, _I32, _U8, _F32, _I32, types.int64, types.int64, types.int64, _OUT_I64, _OUT_U16,
-    _OUT_U8_2, _OUT_I64, _OUT_I32, _OUT_U8,
+    _I64, _U32, _F32, _I32, types.int64, types.int64, types.int64, _OUT_U32, _OUT_U16, _OUT_U8_2,
+    _OUT_I64, _OUT_I32, _OUT_U8,
 )  # fmt: skip
-def fill_runs(
-    starts: Any, grams: Any, times: Any, norms: Any, place: Any, low: Any, high: Any, first: Any,
-    at_run: Any, runs: Any, dense: Any, at_rare: Any, rare_rows: Any, rare_codes: Any,
-) -> None:  # fmt: skip
-    """Put a block's counts where they belong; `at_run` and `at_rare` are the next free places.
+def lay_out(
+    starts: Any, entries: Any, norms: Any, place: Any, low: Any, high: Any, first: Any,
+    offsets: Any, runs: Any, dense: Any, at_rare: Any, rare_rows: Any, rare_codes: Any,
+) -> Any:  # fmt: skip
+    """Put the turned counts of a block where they belong; gives how much of `runs` is filled.
 
-    `first` is the row of the block's first firm in its segment. A run holds the rows of the firms
-    that use its n-gram once, then (row, code) of the others; rows count from the block's start.
+    The n-gram of `entries[starts[k]:starts[k + 1]]` has the number `place[k]` in the layout, -1 if
+    it has none: those below `low` are dense, below `high` in runs, and these ascend. `first` is
+    the row of the block's first firm in its segment; `at_rare` are the next free places. A run
+    holds the rows of the firms that use its n-gram once, then (row, code) of the others; rows
+    count from the block's start. Run m begins at `offsets[2 m]`, its others at `offsets[2 m + 1]`.
     """
-    for i in range(len(starts) - 1):
-        for e in range(starts[i], starts[i + 1]):
-            at = place[grams[e]]
-            if at < low:
-                dense[at, first + i] = _code(times[e], norms[i])
-            elif at >= high:
-                free = at_rare[at - high]
-                rare_rows[free] = first + i
-                rare_codes[free] = _code(times[e], norms[i])
-                at_rare[at - high] = free + 1
-            elif times[e] == 1:
-                free = at_run[2 * (at - low)]
-                runs[free] = i
-                at_run[2 * (at - low)] = free + 1
-            else:
-                free = at_run[2 * (at - low) + 1]
-                runs[free] = i
-                runs[free + 1] = _code(times[e], norms[i])
-                at_run[2 * (at - low) + 1] = free + 2
+    others = np.empty(len(norms), np.uint32)
+    end, runs_begun = 0, 0
+    for k in range(len(place)):
+        at = place[k]
+        some = entries[starts[k] : starts[k + 1]]
+        if at < 0:
+            continue
+        if at < low:
+            for entry in some:
+                row = entry >> np.uint32(8)
+                dense[at, first + row] = _code(entry & np.uint32(255), norms[row])
+        elif at >= high:
+            free = at_rare[at - high]
+            for entry in some:
+                row = entry >> np.uint32(8)
+                rare_rows[free] = first + row
+                rare_codes[free] = _code(entry & np.uint32(255), norms[row])
+                free += 1
+            at_rare[at - high] = free
+        else:
+            offsets[runs_begun : 2 * (at - low) + 1] = end
+            more = 0
+            for entry in some:  # no branch: every entry is written both ways, one of which stays
+                once = entry & np.uint32(255) == 1
+                runs[end], others[more] = entry >> np.uint32(8), entry
+                end += once
+                more += not once
+            offsets[2 * (at - low) + 1] = end
+            for entry in others[:more]:
+                row = entry >> np.uint32(8)
+                runs[end], runs[end + 1] = row, _code(entry & np.uint32(255), norms[row])
+                end += 2
+            runs_begun = 2 * (at - low) + 2
+    offsets[runs_begun:] = end
+    return end
+
+
+@njit(fastmath=True)
+def _usual_and_peak(row: Any) -> Any:
+    """The root mean square of some values, and the greatest size."""
+    square, peak = np.float32(0.0), np.float32(0.0)
+    for x in row:
+        square += x * x
+        peak = max(peak, abs(x))
+    return np.sqrt(square / np.float32(len(row))), peak
+
+
+@njit(inline="always")
+def _four_bits(value: Any) -> Any:
+    """The nearest whole number of -7 to 7, and 8 more."""
+    return np.int32(max(np.float32(-7.0), min(np.float32(7.0), np.rint(value)))) + 8
+
+
+@kernel(_array(types.float32, 2), _OUT_U8_2, _OUT32)
+def pack_rows(latent: Any, packed: Any, scale: Any) -> None:
+    """What `segment.pack` says, of an even number of directions."""
+    half = packed.shape[1]
+    for i in range(len(packed)):
+        usual, peak = _usual_and_peak(latent[i])
+        unit = max(np.float32(1e-12), min(peak, np.float32(3.0) * usual)) / np.float32(7.0)
+        low, high, codes = latent[i, :half], latent[i, half:], packed[i]
+        for j in range(half):
+            codes[j] = _four_bits(low[j] / unit) | _four_bits(high[j] / unit) << 4
+        scale[i] = unit
 
 
 # words ---------------------------------------------------------------------------------------
+
+
+@njit
+def _fetch_on(runs: Any, starts: Any, ends: Any, run: Any, at: Any) -> Any:
+    """Fetch one more line of some runs that are read one after the other; gives what is next."""
+    while run < len(starts) and at >= ends[run]:
+        run += 1
+        at = starts[run] if run < len(starts) else at
+    if run < len(starts):
+        fetch(runs, at)
+        at = (at | (LINE - 1)) + 1
+    return run, at
 
 
 @kernel(
@@ -124,27 +201,44 @@ def sum_words(
 ) -> None:  # fmt: skip
     """Sum weight x code of the asked n-grams of every firm of some blocks, and find the best.
 
-    `tops` receives the greatest sum of the active ones of every `GROUP` firms (0 for none).
+    `tops` receives the greatest sum of the active ones of every `GROUP` firms (0 for none). Runs
+    are short and far apart: each is asked of the memory while those before it are summed.
     """
+    some = len(in_runs)
+    starts, ends = np.empty(2 * some, np.int64), np.empty(2 * some, np.int64)
     for block in range(low_block, high_block):
         start = block * BLOCK
         end = min(start + BLOCK, len(out))
-        sums = out[start:end]
+        sums, base, offset = out[start:end], bases[block], offsets[block]
+        for j in range(some):  # what is used once, of all n-grams; then the others
+            m = 2 * in_runs[j]
+            starts[j], ends[j] = base + offset[m], base + offset[m + 1]
+            starts[some + j], ends[some + j] = base + offset[m + 1], base + offset[m + 2]
+        run, line = 0, starts[0] if some else 0
+        for _ in range(LINES_AHEAD):
+            run, line = _fetch_on(runs, starts, ends, run, line)
         for i in range(len(sums)):
             sums[i] = 0
-        base, offset = bases[block], offsets[block]
-        for j in range(len(in_runs)):
-            weight, m = run_weights[j], 2 * in_runs[j]
-            for row in runs[base + offset[m] : base + offset[m + 1]]:
-                sums[row] += weight
+        for j in range(some):
+            weight, p = run_weights[j], starts[j]
+            while p < ends[j]:
+                run, line = _fetch_on(runs, starts, ends, run, line)
+                stop = min((p | (LINE - 1)) + 1, ends[j])
+                for row in runs[p:stop]:
+                    sums[row] += weight
+                p = stop
         once = ones[start:end]
         for i in range(len(sums)):
             sums[i] *= np.int32(once[i])
-        for j in range(len(in_runs)):
-            weight, m = run_weights[j], 2 * in_runs[j]
-            pairs = runs[base + offset[m + 1] : base + offset[m + 2]]
-            for p in range(0, len(pairs), 2):
-                sums[pairs[p]] += weight * np.int32(pairs[p + 1])
+        for j in range(some, 2 * some):
+            weight, p = run_weights[j - some], starts[j]
+            while p < ends[j]:
+                run, line = _fetch_on(runs, starts, ends, run, line)
+                stop = min((p | (LINE - 1)) + 1, ends[j])
+                stop += (stop - p) & 1  # whole pairs
+                for q in range(p, stop, 2):
+                    sums[runs[q]] += weight * np.int32(runs[q + 1])
+                p = stop
         whole = len(in_dense) - len(in_dense) % 4
         for j in range(0, whole, 4):
             w0, w1 = dense_weights[j], dense_weights[j + 1]
@@ -162,16 +256,18 @@ def sum_words(
                 sums[i] += weight * np.int32(d0[i])
         for j in range(len(in_rare)):
             weight = rare_weights[j]
-            some = rare_rows[rare_starts[in_rare[j]] : rare_starts[in_rare[j] + 1]]
+            rare = rare_rows[rare_starts[in_rare[j]] : rare_starts[in_rare[j] + 1]]
             codes = rare_codes[rare_starts[in_rare[j]] : rare_starts[in_rare[j] + 1]]
-            for p in range(np.searchsorted(some, start), len(some)):
-                if some[p] >= end:
+            for q in range(np.searchsorted(rare, start), len(rare)):
+                if rare[q] >= end:
                     break
-                out[some[p]] += weight * np.int32(codes[p])
+                out[rare[q]] += weight * np.int32(codes[q])
         for group in range(start // GROUP, -(-end // GROUP)):
-            top = np.int32(0)
-            for i in range(group * GROUP, min(group * GROUP + GROUP, end)):
-                top = max(top, out[i] if active[i] else np.int32(0))
+            first, last = group * GROUP, min(group * GROUP + GROUP, end)
+            values, counts, top = out[first:last], active[first:last], np.int32(0)
+            for i in range(len(values)):
+                value = values[i] * np.int32(counts[i])
+                top = value if value > top else top
             tops[group] = top
 
 
@@ -207,19 +303,20 @@ def _set(bits: Any, row: Any) -> None:
 
 
 @kernel(
-    _I64, _U32_2, _U16, _U64_2, _I64, _I32, types.int64, types.int64, _I32, _I64, _I64,
-    types.int64, types.int64, _OUT_U64_2,
+    _I64, _U32_2, _U16, _U64_2, _I64, _I32, types.int64, types.int64, _I32, _I64, _I64, _U64,
+    types.int64, types.int64, _OUT_U64_2, _OUT_I64,
 )  # fmt: skip
 def cover(
     bases: Any, offsets: Any, runs: Any, held: Any, rare_starts: Any, rare_rows: Any, low: Any,
-    high: Any, places: Any, term_starts: Any, needed: Any, low_block: Any, high_block: Any,
-    out: Any,
+    high: Any, places: Any, term_starts: Any, needed: Any, alive: Any, low_block: Any,
+    high_block: Any, out: Any, counts: Any,
 ) -> None:  # fmt: skip
-    """The firms of some blocks that hold every n-gram of a term, as a bit set for each term.
+    """The living firms of some blocks that hold every n-gram of a term, as a bit set for each term.
 
     `places` are the layout numbers of distinct n-grams; term t needs all of
-    `needed[term_starts[t]:term_starts[t + 1]]`, numbers into `places`. Bit i of word j of a row of
-    `out` (or of `held`, the bit sets of the dense n-grams) is firm 64 j + i.
+    `needed[term_starts[t]:term_starts[t + 1]]`, numbers into `places`. Bit i of word j of `alive`
+    and of a row of `out` (or of `held`, the bit sets of the dense n-grams) is firm 64 j + i. To
+    `counts` is added how many firms cover each term.
     """
     words = BLOCK // GROUP
     bits = np.empty((len(places), words), np.uint64)
@@ -248,25 +345,36 @@ def cover(
                     _set(own, rare[p] - block * BLOCK)
         for t in range(len(term_starts) - 1):
             both = out[t, start : start + some]
-            both[:] = bits[needed[term_starts[t]], :some]
-            for k in range(term_starts[t] + 1, term_starts[t + 1]):
+            both[:] = alive[start : start + some]
+            for k in range(term_starts[t], term_starts[t + 1]):
                 both &= bits[needed[k], :some]
+            count = 0
+            for word in both:
+                count += _count_bits(word)
+            counts[t] += count
 
 
-@kernel(_U64_2, _OUT_I64)
-def count_covered(bits: Any, counts: Any) -> None:
-    """How many bits are set in each row of bit sets."""
-    for t in range(bits.shape[0]):
-        total = 0
-        for i in range(bits.shape[1]):
-            total += _count_bits(bits[t, i])
-        counts[t] = total
+@kernel(_U64_2, _I64, types.boolean[:, ::1])
+def read_covered(bits: Any, rows: Any, out: Any) -> None:
+    """Which terms each of some firms covers (firms x terms)."""
+    flat, width = bits.reshape(-1), bits.shape[1]
+    for i in range(len(rows)):
+        soon = rows[min(i + 1, len(rows) - 1)] // GROUP
+        for t in range(len(bits)):
+            fetch(flat, t * width + soon)
+        word, bit = rows[i] // GROUP, np.uint64(rows[i] % GROUP)
+        for t in range(len(bits)):
+            out[i, t] = bits[t, word] >> bit & np.uint64(1)
 
 
 @kernel(_U64_2, _I64, _F32, _OUT32)
 def sum_covered(bits: Any, rows: Any, weights: Any, out: Any) -> None:
     """The weights of the terms that each of some firms covers, added up in their order."""
+    flat, width = bits.reshape(-1), bits.shape[1]
     for i in range(len(rows)):
+        soon = rows[min(i + 1, len(rows) - 1)] // GROUP
+        for t in range(len(weights)):
+            fetch(flat, t * width + soon)
         word, bit = rows[i] // GROUP, np.uint64(rows[i] % GROUP)
         total = np.float32(0.0)
         for t in range(len(weights)):
@@ -278,26 +386,6 @@ def sum_covered(bits: Any, rows: Any, weights: Any, out: Any) -> None:
 # latent --------------------------------------------------------------------------------------
 
 
-@intrinsic
-def _fetch(_context: Any, array: Any, row: Any, column: Any) -> Any:
-    """Ask the memory for a place that is read soon; LLVM's prefetch, which waits for nothing."""
-
-    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        held = context.make_array(signature.args[0])(context, builder, given[0])
-        place = cgutils.get_item_pointer(  # type: ignore[no-untyped-call]
-            context, builder, signature.args[0], held, [given[1], given[2]], wraparound=False
-        )
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        prefetch = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
-            builder.module, kind, "llvm.prefetch.p0"
-        )
-        builder.call(prefetch, [builder.bitcast(place, byte), number(0), number(3), number(1)])
-        return context.get_dummy_value()
-
-    return types.void(array, row, column), generate
-
-
 @kernel(_U8_2, _F32, _I64, _F32, _OUT32, fastmath=True)
 def near_rows(packed: Any, scale: Any, rows: Any, vector: Any, out: Any) -> None:
     """Inner product of some firms' latent rows with a vector, the same wherever a row stands.
@@ -305,15 +393,15 @@ def near_rows(packed: Any, scale: Any, rows: Any, vector: Any, out: Any) -> None
     Byte j of a row holds direction j in its low four bits and j + half in its high ones, each 8
     too great.
     """
-    half = packed.shape[1]
+    half, flat = packed.shape[1], packed.reshape(-1)
     offset = np.float32(0.0)
     for j in range(2 * half):
         offset += np.float32(8.0) * vector[j]
     low, high = vector[:half], vector[half : 2 * half]
     for i in range(len(rows)):
         soon = rows[min(i + AHEAD, len(rows) - 1)]  # no branch: one way to add, one rounding
-        _fetch(packed, soon, 0)  # type: ignore[call-arg]
-        _fetch(packed, soon, half - 1)
+        fetch(flat, soon * half)
+        fetch(flat, soon * half + half - 1)
         row, total = packed[rows[i]], np.float32(0.0)
         for j in range(half):
             byte = row[j]
@@ -361,32 +449,49 @@ def quick_rows(
 ) -> Any:  # fmt: skip
     """The allowed rows of [low, high) whose quick score is at least so much, with the scores.
 
-    It is share[1] x (words x share[0], bent) + first + second + share[2] x base; the curve begins
+    It is share[1] x (words x share[0], bent) + share[2] x base + first + second; the curve begins
     with share[3], and from each of `at` on but the last its slope changes by that of `slopes`.
-    Gives how many there are, in order.
+    Gives how many there are, in order; rounding decides of those just below. Tables are looked up
+    only for those that may do.
     """
-    size = 0
+    enough = least - (first.max() + second.max())
+    scale, word_points, own_points, none = share[0], share[1], share[2], share[3]
+    begin, full, slope = at[0], at[-1], slopes[0]
     bent, some = np.zeros(GROUP, np.float32), np.empty(GROUP, np.float32)
+    may, few = np.empty(GROUP + 1, np.uint8), 0
     for start in range(low, high, GROUP):
-        end, top = min(start + GROUP, high), NONE
+        end = min(start + GROUP, high)
+        sums, own, top = words[start:end], base[start:end], NONE
         if len(slopes) > 1:
             bent[:] = np.float32(0.0)
         for j in range(1, len(slopes)):
-            for i in range(start, end):
-                word = min(np.float32(words[i]) * share[0], at[-1])
-                bent[i - start] += slopes[j] * max(np.float32(0.0), word - at[j])
-        for i in range(start, end):
-            word = min(np.float32(words[i]) * share[0], at[-1])
-            word = share[3] + slopes[0] * max(np.float32(0.0), word - at[0]) + bent[i - start]
-            value = share[1] * word + share[2] * base[i]
-            value += first[np.uint32(first_of[i])] + second[np.uint32(second_of[i])]
-            some[i - start] = value
-            top = max(top, value)
-        if top >= least:
-            for i in range(start, end):
-                if some[i - start] >= least and allowed[i]:
-                    rows[size], values[size] = i, some[i - start]
-                    size += 1
+            for i in range(len(sums)):
+                word = min(np.float32(sums[i]) * scale, full)
+                bent[i] += slopes[j] * max(np.float32(0.0), word - at[j])
+        for i in range(len(sums)):
+            word = max(np.float32(0.0), min(np.float32(sums[i]) * scale, full) - begin)
+            value = word_points * (none + slope * word + bent[i]) + own_points * own[i]
+            some[i] = value
+            top = value if value > top else top
+        if top >= enough:
+            found = np.uint64(0)
+            for i in range(len(sums)):  # without a branch that the processor would have to guess
+                may[found] = i
+                found += np.uint64(some[i] >= enough)
+            for i in may[:found]:
+                rows[few], values[few] = start + np.int64(i), some[i]
+                few += 1
+    size = 0
+    for i in range(few):
+        soon = rows[min(i + AHEAD, few - 1)]
+        fetch(first_of, soon)
+        fetch(second_of, soon)
+        fetch(allowed, soon)
+        row, value = rows[i], values[i]
+        value += first[np.uint32(first_of[row])] + second[np.uint32(second_of[row])]
+        if value >= least and allowed[row]:
+            rows[size], values[size] = row, value
+            size += 1
     return size
 
 

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from zyz_match.matching import counting
 from zyz_match.matching.threads import beside
-from zyz_match.matching.words import Counts
+from zyz_match.matching.words import Counts, Whole
 
 Floats = npt.NDArray[np.float32]
 Wide = npt.NDArray[np.float64]
@@ -49,7 +49,8 @@ class LatentFeatures(TransformerMixin, BaseEstimator):
         """Learn the basis from word weights (firms x n-grams)."""
         some = words[:: self.step(words.shape[0])]
         users = np.bincount(some.indices, minlength=words.shape[1])
-        used = np.argsort(-users, kind="stable")[: np.count_nonzero(users)]  # near by, most used
+        used = np.flatnonzero(users)
+        used = used[np.argsort(-users[used], kind="stable")]  # near by those that are used most
         rank = min(self.n_components, min(some.shape) - 1) if len(used) else 0
         basis = np.zeros((len(used), max(1, rank)), dtype=np.float32)
         if rank >= 1:
@@ -81,20 +82,25 @@ class LatentFeatures(TransformerMixin, BaseEstimator):
 
     def transform(self, words: sparse.csr_matrix) -> Floats:
         """Latent rows (firms x components) of length one."""
-        return self._rows(words.indptr.astype(np.int64), words.indices, words.data)
+        return self._rows(words.indptr.astype(np.int64), words.indices, words.data, self.place_)
 
-    def rows(self, counts: Counts, weights: Floats) -> Floats:
-        """Latent rows (firms x components) of length one of counted firms, given their weights."""
-        return self._rows(counts.starts, counts.grams, weights)
+    def rows(self, counts: Counts, weights: Floats, place: Whole | None = None) -> Floats:
+        """Latent rows (firms x components) of length one of counted firms, given their weights.
+
+        The counts are of columns, or of other n-grams if the row of each in the basis is given.
+        """
+        place = self.place_ if place is None else place
+        return self._rows(counts.starts, counts.grams, weights, place)
 
     def vector(self, columns: Columns, weights: Floats) -> Floats:
         """The latent row (components,) of length one of weighted n-grams; 0 when none is known."""
-        rows = self._rows(np.array([0, len(columns)]), columns.astype(np.int32), weights)
+        starts, grams = np.array([0, len(columns)]), columns.astype(np.int32)
+        rows = self._rows(starts, grams, weights, self.place_)
         return rows.reshape(-1)
 
-    def _rows(self, starts: Columns, grams: npt.NDArray[np.int32], weights: Floats) -> Floats:
+    def _rows(self, starts: Columns, grams: Whole, weights: Floats, place: Whole) -> Floats:
         out = np.zeros((len(starts) - 1, self.components), dtype=np.float32)
-        counting.project(starts, grams, weights, self.place_, self.codes_, self.scale_, out)
+        counting.project(starts, grams, weights, place, self.codes_, self.scale_, out)
         return out
 
     def get_feature_names_out(self, input_features: None = None) -> npt.NDArray[np.object_]:

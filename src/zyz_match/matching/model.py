@@ -37,6 +37,7 @@ PRIOR: Mapping[str, float] = {
 PRIOR_VERSION = "prior-1"
 LOOKS = 1  # towns compared last, kept for other weights and filters
 FIRST, WIDER = 4, 16  # firms of the best quick scores for each one asked for; how it goes on
+MANY = 64  # firms left by the quick look for each one asked for, from which a closer one pays
 Curve = tuple[tuple[float, ...], tuple[float, ...]]  # values of a component, and what they count
 
 
@@ -204,7 +205,7 @@ class Scores:
         head = head[allowed[head]][:size]
         enough = self._kth(k, head, self.totals(head), after)
         rows, quick = self.quick.look(allowed, self.quick.least(enough))
-        while size < len(rows):
+        while size < len(rows) and (enough == -np.inf or len(rows) > MANY * k):
             best = np.sort(np.argpartition(-quick, size)[:size])
             enough = max(enough, self._kth(k, rows[best], self.totals(rows[best]), after))
             if enough > -np.inf:

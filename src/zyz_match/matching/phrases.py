@@ -6,9 +6,9 @@ and what is left to do is done once per distinct phrase of a block.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ Ints = npt.NDArray[np.int64]
 Whole = npt.NDArray[np.int32]
 Keys = npt.NDArray[np.uint64]
 Points = npt.NDArray[np.uint32]
+Kinds = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 
 _SPACE = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -76,13 +77,15 @@ class Block:
     """The phrases of at most `BLOCK` firms, every distinct phrase once, as n-grams.
 
     Firm f has the phrases `ids[starts[f]:starts[f + 1]]`, repeats counted; phrase p has the n-grams
-    `grams[gram_starts[p]:gram_starts[p + 1]]`, repeats counted, which are places in `keys`.
+    `grams[gram_starts[p]:gram_starts[p + 1]]`, repeats counted, which are numbers in the order of
+    first use, so that those of many firms are near by; n-gram g is `keys[place[g]]`.
     """
 
     starts: Ints  # (firms + 1,)
     ids: Whole  # (phrases,)
     gram_starts: Ints  # (distinct phrases + 1,)
     grams: Whole  # (occurrences,)
+    place: Whole  # (distinct n-grams,)
     keys: Keys  # (distinct n-grams,) ascending, see `counting`
     users: Whole  # (distinct n-grams,) how many firms use each
 
@@ -90,12 +93,17 @@ class Block:
         """How many firms."""
         return len(self.starts) - 1
 
-    def grams_before(self, known: Flags | None = None) -> Ints:
-        """How many n-grams, or known ones, the texts before each firm have (firms + 1,)."""
-        of_phrase = np.diff(self.gram_starts)
-        if known is not None:
-            of_phrase = np.diff(_before(known[self.grams])[self.gram_starts])
-        return _before(of_phrase[self.ids])[self.starts]
+    def occurrences(self) -> int:
+        """How many n-grams all texts have, repeats counted."""
+        return int(np.diff(self.gram_starts)[self.ids].sum())
+
+    def only(self, known: Flags) -> Self:
+        """The same firms with some of the n-grams (by number); the others only keep their place."""
+        kept = known[self.grams]
+        return replace(
+            self, grams=self.grams[kept], gram_starts=_before(kept)[self.gram_starts],
+            users=self.users * known[np.argsort(self.place)],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,7 +123,7 @@ class Cut:
 
     def grams(self) -> int:
         """How many n-grams all texts have, repeats counted."""
-        return sum(int(b.grams_before()[-1]) for b in self.blocks)
+        return sum(b.occurrences() for b in self.blocks)
 
 
 def _before(sizes: npt.NDArray[Any]) -> Ints:
@@ -143,53 +151,55 @@ def _cut(texts: Sequence[pd.Series]) -> Block:
     scope = pc.replace_substring_regex(scope, _BOILERPLATE, "；")
     name = pc.replace_substring_regex(name, _LEGAL_FORM + _LAST, "")
     texts = pc.binary_join_element_wise(products, scope, name, _BETWEEN)
-    starts, ids, written = _parts(texts)
-    gram_starts, all_keys = _keys(*_points(_spelled(written)))
-    numbers, known = np.empty(len(all_keys), np.int32), np.empty(len(all_keys), np.uint64)
-    keys = known[: counting.number_keys(all_keys, numbers, known)]
+    starts, ids, parts = _parts(texts)
+    gram_starts, grams, keys = _grams(*_spelled(*parts))
     users = np.zeros(len(keys), np.int32)
-    counting.count_users(starts, ids, gram_starts, numbers, users)
+    counting.count_users(starts, ids, gram_starts, grams, users)
     order = np.argsort(keys)
     place = np.empty(len(keys), np.int32)
     place[order] = np.arange(len(keys), dtype=np.int32)
-    return Block(starts, ids, gram_starts, place[numbers], keys[order], users[order])
+    return Block(starts, ids, gram_starts, grams, place, keys[order], users[order])
 
 
-def _parts(texts: pa.LargeStringArray) -> tuple[Ints, Whole, pa.LargeStringArray]:
-    """Where each text's parts between separators start, their numbers, and the distinct parts."""
+def _parts(texts: pa.LargeStringArray) -> tuple[Ints, Whole, tuple[Points, Ints, Kinds]]:
+    """Where each text's parts between separators start, their numbers, and the distinct parts.
+
+    These are code points, where each part's end, and whether it may be spelled otherwise.
+    """
     ends, data = _buffers(texts)
     most = (len(data) + len(texts)) // 2 + 1
     starts, ids = np.empty(len(texts) + 1, np.int64), np.empty(most, np.int32)
-    part_ends, parts = np.empty(most + 1, np.int64), np.empty(len(data), np.uint8)
-    found = counting.cut_texts(data, ends, _separates(), starts, ids, part_ends, parts)
-    buffers = [None, pa.py_buffer(part_ends[: found + 1].copy()), pa.py_buffer(parts)]
-    distinct = pa.Array.from_buffers(pa.large_string(), found, buffers)
-    return starts, ids[: starts[-1]].copy(), distinct
+    part_ends, strange = np.empty(most + 1, np.int64), np.empty(most, np.uint8)
+    points = np.empty(len(data), np.uint32)
+    found = counting.cut_texts(data, ends, _kinds(), starts, ids, part_ends, points, strange)
+    part_ends = part_ends[: found + 1].copy()
+    parts = points[: part_ends[-1]], part_ends, strange[:found]
+    return starts, ids[: starts[-1]].copy(), parts
 
 
-def _spelled(written: pa.LargeStringArray) -> pa.LargeStringArray:
-    """Phrases in the one spelling for matching; a phrase that falls apart has NULs within."""
-    points, starts = _points(written)
-    if not len(points):
-        return written
-    strange = np.logical_or.reduceat(_strange()[points], starts[:-1])
-    mask = pa.array(strange)
-    others = ["\0".join(_spell(text)) for text in written.filter(mask).to_pylist()]
-    return pc.replace_with_mask(written, mask, pa.array(others, pa.large_string()))
+def _spelled(points: Points, part_ends: Ints, strange: Kinds) -> tuple[Points, Ints, Ints]:
+    """Code points of phrases in the one spelling for matching, and where each begins and ends.
+
+    A phrase that falls apart has NULs within.
+    """
+    starts, ends, odd = part_ends[:-1], part_ends[1:], np.flatnonzero(strange)
+    if not len(odd):
+        return points, starts, ends
+    texts = [points[starts[p] : ends[p]].tobytes().decode("utf-32-le") for p in odd]
+    others = ["\0".join(_spell(text)) for text in texts]
+    more = np.frombuffer("".join(others).encode("utf-32-le"), np.uint32)
+    behind = len(points) + _before(np.array([len(text) for text in others]))
+    starts, ends = starts.copy(), ends.copy()
+    starts[odd], ends[odd] = behind[:-1], behind[1:]
+    return np.concatenate([points, more]), starts, ends
 
 
-def _points(texts: pa.LargeStringArray) -> tuple[Points, Ints]:
-    """The code points of all texts, and where each text's start."""
-    _, data = _buffers(texts)
-    points = np.frombuffer(data.tobytes().decode().encode("utf-32-le"), np.uint32)
-    lengths = pc.utf8_length(texts).to_numpy()
-    return points, np.append(0, np.cumsum(lengths, dtype=np.int64))
-
-
-def _keys(points: Points, starts: Ints) -> tuple[Ints, Keys]:
-    """Where each phrase's n-grams start, and their keys."""
-    gram_starts, keys = np.empty(len(starts), np.int64), np.empty(2 * len(points), np.uint64)
-    return gram_starts, keys[: counting.key_grams(points, starts, gram_starts, keys)]
+def _grams(points: Points, starts: Ints, ends: Ints) -> tuple[Ints, Whole, Keys]:
+    """Where each phrase's n-grams start, their numbers by first use, and the keys of these."""
+    gram_starts, keys = np.empty(len(starts) + 1, np.int64), np.empty(2 * len(points), np.uint64)
+    grams = np.empty(2 * len(points), np.int32)
+    distinct = counting.number_grams(points, starts, ends, gram_starts, grams, keys)
+    return gram_starts, grams[: gram_starts[-1]].copy(), keys[:distinct]
 
 
 def _buffers(texts: pa.LargeStringArray) -> tuple[Ints, npt.NDArray[np.uint8]]:
@@ -201,17 +211,13 @@ def _buffers(texts: pa.LargeStringArray) -> tuple[Ints, npt.NDArray[np.uint8]]:
 
 
 @lru_cache(maxsize=1)
-def _separates() -> Flags:
-    """Whether texts are cut at a code point (of all) before they are normalised."""
-    found = np.zeros(_POINTS, np.bool_)
-    found[[ord(c) for c in map(chr, range(1 << 16)) if _CUT.match(c)]] = True
-    return found
+def _kinds() -> Kinds:
+    """Of every code point whether texts are cut there, or a text with it may be spelled otherwise.
 
-
-@lru_cache(maxsize=1)
-def _strange() -> Flags:
-    """Whether a text with a code point (of all) may be spelled otherwise."""
+    Texts are cut before they are normalised.
+    """
     plain = [*map(chr, range(0x21, 0x7F)), *map(chr, range(0x3400, 0xA000))]
-    found = np.ones(_POINTS, np.bool_)
-    found[[ord(c) for c in plain if _spell(c) == (c,)]] = False
+    found = np.full(_POINTS, counting.STRANGE, np.uint8)
+    found[[ord(c) for c in plain if _spell(c) == (c,)]] = 0
+    found[[ord(c) for c in map(chr, range(1 << 16)) if _CUT.match(c)]] = counting.SEPARATES
     return found

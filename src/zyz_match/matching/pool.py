@@ -68,11 +68,10 @@ def filter_mask(index: Index, filters: Filters) -> Mask:
         (Col.CAPITAL, filters.capital_min, filters.capital_max),
         (Col.EMPLOYEES, filters.employees_min, filters.employees_max),
     ):
-        values = frame[column].to_numpy(np.float64)
         if low is not None:
-            mask &= values >= low
+            mask &= frame[column].to_numpy(np.float64) >= low
         if high is not None:
-            mask &= values <= high
+            mask &= frame[column].to_numpy(np.float64) <= high
     if filters.marks:
         unknown = sorted(set(filters.marks) - set(MARKS))
         if unknown:

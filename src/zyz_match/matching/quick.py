@@ -7,6 +7,7 @@ the index; none of them can add more than its points.
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from zyz_match.matching import kernels
 from zyz_match.matching.segment import Floats, Ints, Mask, Whole
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 LACKING = ("latent", "peers", "terms")  # what a quick score lacks, what prunes most first
 SLACK = 1e-3  # points that the rounding of quick scores may come to
 _NOTHING = np.zeros(1, np.float32)
+Wide = npt.NDArray[np.float64]
 
 
 class Quick:
@@ -35,7 +37,9 @@ class Quick:
             max(0.0, self.points[n]) * self.model.ceiling(n) for n in LACKING if n in self.parts
         )
         self.scale = 100 / (float(np.abs(scores.raw).sum()) or 1.0)  # points of a weight of 1
-        self.arrays = (*self._words(), *self._labelled("industry"), *self._labelled("place"),
+        self.own, self.own_points, usual = self._recorded()
+        place, places = self._labelled("place")
+        self.arrays = (*self._words(), *self._labelled("industry"), place + usual, places,
                        self._base())  # fmt: skip
 
     def least(self, enough: float) -> np.float32:
@@ -78,7 +82,25 @@ class Quick:
 
         half = self.index.size // 2
         one, other = beside(lambda part: scan(*part), (0, half), (half, self.index.size))
-        return np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
+        rows, known = np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
+        return self._with_recorded(rows, known, allowed, least) if len(self.own) else (rows, known)
+
+    def _with_recorded(
+        self, rows: Ints, known: Floats, allowed: Mask, least: np.float32
+    ) -> tuple[Ints, Floats]:
+        """What was found, with the records that a few firms have with the town itself."""
+        own = self.own
+        sums, share, at, slopes, first, first_of, second, second_of, base = self.arrays
+        more = (self.own_points / self.scale).astype(np.float32)
+        places, values = np.empty(len(own), np.int32), np.empty(len(own), np.float32)
+        size = kernels.quick_rows(
+            sums[own], share, at, slopes, first, first_of[own], second, second_of[own],
+            base[own] + more, allowed[own], 0, len(own), least, places, values,
+        )  # fmt: skip
+        others = own[np.searchsorted(own, rows).clip(max=len(own) - 1)] != rows
+        rows = np.concatenate([rows[others], own[places[:size]]])
+        known, order = np.concatenate([known[others], values[:size]]), np.argsort(rows)
+        return rows[order], known[order]
 
     @property
     def _zeros(self) -> Whole:
@@ -105,34 +127,39 @@ class Quick:
         return table.astype(np.float32), part.labels
 
     def _base(self) -> Floats:
-        """Weight x value of what a firm is and did, added up."""
+        """Weight x value of what a firm is and did, whoever asks, added up."""
         model = self.model
         same = {n: model.weights[n] for n in sorted(TOWNLESS & self.parts.keys())}
         curves = tuple((n, model.curves[n]) for n in same if n in model.curves)
         key = tuple(same.items()), curves
-        size = self.index.size
-        base: Floats = self.index.recent(
-            "base", key, lambda: self._added(same, np.zeros(size, np.float32))
-        )
-        own = {
-            n: model.weights[n]
-            for n, part in self.parts.items()
-            if isinstance(part, Scattered) and n not in TOWNLESS
-        }
-        if not own:
-            return base
-        whole: Floats = self.index.scratch.owned(self, len(base), np.float32)
-        whole[:] = base
-        return self._added(own, whole)
+        base: Floats = self.index.recent("base", key, lambda: self._added(same))
+        return base
 
-    def _added(self, weights: dict[str, float], base: Floats) -> Floats:
+    def _added(self, weights: dict[str, float]) -> Floats:
+        base = np.zeros(self.index.size, np.float32)
         for name, weight in weights.items():
             part: Any = self.parts[name]
             if isinstance(part, Column):
-                base += np.float32(weight) * self.model.bend(name, part.whole)
+                base += np.float32(weight) * self.model.bend(name, part.values(slice(None)))
             else:
                 values = self.model.bend(name, part.found.values)
                 zero = self.model.bend(name, np.zeros(1))[0]
                 base += np.float32(weight * zero)
                 base[part.found.rows] += (weight * (values - zero)).astype(np.float32)
         return base
+
+    def _recorded(self) -> tuple[Ints, Wide, np.float32]:
+        """Firms with a record of their own with the town, the points of it, and those of none."""
+        own = {
+            n: part.found
+            for n, part in self.parts.items()
+            if isinstance(part, Scattered) and n not in TOWNLESS
+        }
+        rows = np.unique(np.concatenate([np.empty(0, np.int64), *(f.rows for f in own.values())]))
+        points, none = np.zeros(len(rows)), 0.0
+        for name, found in own.items():
+            zero = self.points[name] * float(self.model.bend(name, np.zeros(1))[0])
+            values = self.points[name] * self.model.bend(name, found.values)
+            points[np.searchsorted(rows, found.rows)] += values - zero
+            none += zero
+        return rows, points, np.float32(none)

@@ -53,7 +53,7 @@ def rank(
     allowed = candidates(index, town, existing) & filter_mask(index, filters)
     head = scores.best(max(HEAD, 10 * k) if diversify else k, allowed, after)
     ranks = {int(row): head.ahead + i + 1 for i, row in enumerate(head.rows)}
-    explainer, rows, pool = Explainer(index, scores), head.rows, int(allowed.sum())
+    explainer, rows, pool = Explainer(index, scores), head.rows, int(np.count_nonzero(allowed))
     if diversify:
         rows = _spread(explainer, town, rows, k)
     matches = _matches(scores, explainer, rows.tolist(), ranks)
@@ -154,7 +154,7 @@ def explain(
     row = _row(index, firm)
     scores = model.score(town, index)
     allowed = candidates(index, town, existing)
-    pool = int(allowed.sum())
+    pool = int(np.count_nonzero(allowed))
     reason = excluded_because(index, town, row, existing)
     if reason:
         return Explanation(town, None, firm, None, pool, reason)

@@ -4,9 +4,9 @@ A word weight is an eight-bit code: the share of its n-gram's ceiling idf x (k1 
 BM25 weight reaches. The codes, not the numbers they were rounded from, *are* the word weights.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from zyz_match.matching import kernels
 from zyz_match.matching.features import FirmFeatures
 from zyz_match.matching.kernels import BLOCK, GROUP
-from zyz_match.matching.phrases import Cut
+from zyz_match.matching.phrases import Block, Cut
 from zyz_match.matching.threads import beside, in_order
 from zyz_match.matching.words import Counts, Cover
 
@@ -23,10 +23,11 @@ Ints = npt.NDArray[np.int64]
 Whole = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
 Bits = npt.NDArray[np.uint64]
-DENSE_FROM = 0.2  # share of the firms from which an n-gram is one row of codes
+DENSE_FROM = 0.125  # share of the firms from which an n-gram is one row of codes
 RARE_BELOW = 4  # firms a block, on average, below which an n-gram is one list for all blocks
 LARGEST = 2**31 - 1
-MANY = 4096  # latent rows that are worth a second thread
+TOGETHER = 1024  # firms whose latent rows are packed before the next ones are made
+MANY = 1024  # latent rows that are worth a second thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +121,15 @@ class Segment:
             blocks.stop, out, tops,
         )  # fmt: skip
 
-    def cover(self, asked: Cover, blocks: range, out: Bits) -> None:
-        """Which firms of some blocks hold every n-gram of each term, as bit sets."""
+    def cover(self, asked: Cover, alive: Bits, blocks: range, out: Bits, counts: Ints) -> None:
+        """Which living firms of some blocks hold every n-gram of each term, as bit sets.
+
+        To `counts` is added how many.
+        """
         kernels.cover(
             self.bases, self.offsets, self.runs, self.held, self.rare_starts, self.rare_rows,
             len(self.dense), self._first_rare, self.place[asked.columns], asked.starts,
-            asked.needed, blocks.start, blocks.stop, out,
+            asked.needed, alive, blocks.start, blocks.stop, out, counts,
         )  # fmt: skip
 
     def near(self, rows: Ints, vector: Floats) -> Floats:
@@ -154,6 +158,16 @@ class Segment:
         return runs + rare + dense, 2 * runs + 5 * rare + dense + self.ones.nbytes
 
 
+class _Turned(NamedTuple):
+    """A block's counts by n-gram, as `kernels.lay_out` takes them, and its latent rows."""
+
+    starts: Ints  # (n-grams of the block + 1,)
+    entries: npt.NDArray[np.uint32]
+    place: Whole  # (n-grams of the block,) number in the layout, -1 without
+    norms: Floats  # (firms,)
+    packed: tuple[npt.NDArray[np.uint8], Floats]
+
+
 class _Builder:
     """Streams the counts of a cut table into the arrays of a segment, one block at a time."""
 
@@ -163,7 +177,9 @@ class _Builder:
         self.blocks = max(1, -(-self.firms // BLOCK))
         used = features.words_.frequencies(cut)
         self.place, self.low, self.high = _places(used, self.firms, self.blocks)
-        rare = used[np.argsort(self.place, kind="stable")[self.high :]]
+        by_place = np.empty_like(used)
+        by_place[self.place] = used
+        rare = by_place[self.high :]
         self.rare_starts = np.append(0, np.cumsum(rare)).astype(np.int64)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -177,52 +193,60 @@ class _Builder:
             np.zeros((n, half), np.uint8),
             np.zeros(n, "f4"),
         )
-        runs, offsets = [], []
-        for first, counts, packed in self._counted():
-            some = slice(first, first + len(counts.lengths))
-            norms = self.features.words_.norms(counts.lengths)
-            ones[some] = np.maximum(1, np.rint(kernels.TOP_CODE / (1 + norms)))
-            at = self._offsets(counts)
-            run = np.zeros(at[-1], np.uint16)
-            kernels.fill_runs(
-                counts.starts, counts.grams, counts.times, norms, self.place, self.low, self.high,
-                first, at[:-1].copy(), run, dense, at_rare, *rare,
+        offsets = np.zeros((self.blocks, 2 * (self.high - self.low) + 1), np.uint32)
+        runs, first = [np.empty(0, np.uint16)], 0
+        for at, turned in zip(offsets, in_order(self._turned, self.cut.blocks), strict=False):
+            some = slice(first, first + len(turned.norms))
+            ones[some] = np.maximum(1, np.rint(kernels.TOP_CODE / (1 + turned.norms)))
+            run = np.empty(2 * len(turned.entries), np.uint16)
+            end = kernels.lay_out(
+                turned.starts, turned.entries, turned.norms, turned.place, self.low, self.high,
+                first, at, run, dense, at_rare, *rare,
             )  # fmt: skip
-            runs.append(run)
-            offsets.append(at.astype(np.uint32))
-            latent[some], scale[some] = packed
-        bases = np.append(0, np.cumsum([len(r) for r in runs]))[:-1].astype(np.int64)
+            runs.append(run[:end].copy())
+            latent[some], scale[some] = turned.packed
+            first = some.stop
+        bases = np.cumsum([len(r) for r in runs[: self.blocks]]).astype(np.int64)
         return {
-            "ones": ones, "place": self.place, "bases": bases, "offsets": np.array(offsets),
+            "ones": ones, "place": self.place, "bases": bases, "offsets": offsets,
             "runs": np.concatenate(runs), "dense": dense, "held": held_bits(dense),
             "rare_starts": self.rare_starts, "rare_rows": rare[0], "rare_codes": rare[1],
             "latent": latent, "latent_scale": scale,
         }  # fmt: skip
 
-    def _counted(self) -> Iterator[tuple[int, Counts, tuple[npt.NDArray[np.uint8], Floats]]]:
-        """First row, counts and latent rows of each block, made on two threads."""
+    def _turned(self, block: Block) -> _Turned:
+        """The counts of a block by n-gram, and its latent rows."""
+        columns, counts = self.features.words_.block_counts(block)
+        place = np.empty(len(columns), np.int32)
+        place[block.place] = np.append(self.place, np.int32(-1))[columns]
+        starts = np.append(0, np.cumsum(block.users, dtype=np.int64))
+        entries, free = np.empty(starts[-1], np.uint32), starts.astype(np.int32)[block.place]
+        kernels.turn_counts(counts.starts, counts.grams, counts.times, free, entries)
+        norms = self.features.words_.norms(counts.lengths)
+        return _Turned(starts, entries, place, norms, self._packed(columns, counts))
+
+    def _packed(self, columns: Whole, counts: Counts) -> tuple[npt.NDArray[np.uint8], Floats]:
+        """The latent rows of a block, a few at a time so that they stay in the cache."""
         words, latent = self.features.words_, self.features.latent_
-
-        def count(first: int) -> tuple[int, Counts, tuple[npt.NDArray[np.uint8], Floats]]:
-            counts = words.counts(self.cut, first, min(first + BLOCK, self.firms))
-            return first, counts, pack(latent.rows(counts, words.weights(counts)))
-
-        return in_order(count, range(0, max(self.firms, 1), BLOCK))
-
-    def _offsets(self, counts: Counts) -> Ints:
-        sizes = np.zeros(2 * (self.high - self.low), np.int64)
-        kernels.size_runs(
-            counts.starts, counts.grams, counts.times, self.place, self.low, self.high, sizes
-        )
-        return np.append(0, np.cumsum(sizes)).astype(np.int64)
+        weights = words.weights(counts, columns)
+        place = np.append(latent.place_, np.int32(-1))[columns]
+        firms, half = len(counts.lengths), -(-latent.components // 2)
+        packed, scale = np.empty((firms, half), np.uint8), np.empty(firms, np.float32)
+        for low in range(0, firms, TOGETHER):
+            some = counts._replace(starts=counts.starts[low : low + TOGETHER + 1])
+            rows = slice(low, low + TOGETHER)
+            packed[rows], scale[rows] = pack(latent.rows(some, weights, place))
+        return packed, scale
 
 
 def _places(used: Ints, firms: int, blocks: int) -> tuple[Whole, int, int]:
     """The layout number of every n-gram, how many are dense, and the first rare one."""
     dense, rare = used > DENSE_FROM * firms, used < RARE_BELOW * blocks
-    order = np.argsort(np.where(dense, 0, np.where(rare, 2, 1)), kind="stable")
-    place = np.empty(len(used), np.int32)
-    place[order] = np.arange(len(used), dtype=np.int32)
+    place, first = np.empty(len(used), np.int32), 0
+    for some in (dense, ~dense & ~rare, rare & ~dense):
+        behind = first + int(np.count_nonzero(some))
+        place[some] = np.arange(first, behind)
+        first = behind
     return place, int(dense.sum()), len(used) - int((rare & ~dense).sum())
 
 
@@ -244,12 +268,10 @@ def pack(latent: Floats) -> tuple[npt.NDArray[np.uint8], Floats]:
     """
     if latent.shape[1] % 2:
         latent = np.hstack([latent, np.zeros((len(latent), 1), np.float32)])
-    usual = 3 * np.sqrt(np.mean(latent * latent, axis=1))
-    peak = np.minimum(np.abs(latent).max(axis=1, initial=0.0), usual)
-    scale = (np.maximum(peak, 1e-12) / 7).astype(np.float32)
-    codes = (np.rint(latent / scale[:, None]).clip(-7, 7) + 8).astype(np.uint8)
-    half = codes.shape[1] // 2
-    return codes[:, :half] | (codes[:, half:] << 4), scale
+    packed = np.empty((len(latent), latent.shape[1] // 2), np.uint8)
+    scale = np.empty(len(latent), np.float32)
+    kernels.pack_rows(latent, packed, scale)
+    return packed, scale
 
 
 def unpack(packed: npt.NDArray[np.uint8], scale: Floats) -> Floats:

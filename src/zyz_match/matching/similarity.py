@@ -196,35 +196,29 @@ def _labelled(name: str, table: Floats | None, labels: Whole, found: Compared) -
 
 
 def _column(name: str, found: Compared) -> Part | None:
-    """A number that every firm has or lacks, whoever asks: computed once for all towns."""
+    """A number that every firm has or lacks, whoever asks."""
     best = found.sight.bests[name]
-    if best.best <= 0:
-        return None
-    return found.index.kept(("part", name, best), lambda: _filled(name, best.best, found))
-
-
-def _filled(name: str, best: float, found: Compared) -> Part:
-    raw: Floats = getattr(found.index, name)
-    neutral = found.sight.bests[name].neutral if NAMED[name].neutral == "mean" else 0.0
-    missing = np.isnan(raw)
-    values = np.where(missing, neutral, np.clip(raw / np.float32(best), 0, 1)).astype(np.float32)
-    return Column(values, missing)
+    neutral = best.neutral if NAMED[name].neutral == "mean" else 0.0
+    return Column(getattr(found.index, name), best.best, neutral) if best.best > 0 else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
-    """A value and a mark for every firm."""
+    """A number of every firm by the best one, NaN where it is unknown."""
 
-    whole: Floats
-    lacking: Mask
+    numbers: Floats
+    best: float
+    neutral: float
 
-    def values(self, rows: Ints) -> Floats:
-        """The values of some firms."""
-        return np.asarray(self.whole[rows])
+    def values(self, rows: Ints | slice) -> Floats:
+        """Shares of the best, from 0 to 1."""
+        some = self.numbers[rows]
+        share = np.clip(some / np.float32(self.best), 0, 1)
+        return np.where(np.isnan(some), self.neutral, share).astype(np.float32)
 
     def missing(self, rows: Ints) -> Mask:
         """Which of some firms lack it."""
-        return np.asarray(self.lacking[rows])
+        return np.isnan(self.numbers[rows])
 
 
 def _of_firms(name: str, found: Compared) -> Part | None:

@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.base import BaseEstimator, TransformerMixin
 
@@ -82,13 +83,15 @@ class StructureFeatures(TransformerMixin, BaseEstimator):
         return made
 
     def _quantile(self, frame: pd.DataFrame, column: Col) -> Wide:
-        values = _numbers(frame, column)
+        found = pa.array(_numbers(frame, column)).dictionary_encode()
+        values = found.dictionary.to_numpy(zero_copy_only=False)
         among, below = self.values_[column.value], self.below_[column.value]
         if not len(among):
-            return np.full(len(values), np.nan)
+            return np.full(len(found), np.nan)
         low = below[np.searchsorted(among, values, "left")]
         high = below[np.searchsorted(among, values, "right")]
-        return np.where(np.isnan(values), np.nan, (low + high) / (2 * below[-1]))
+        quantiles = np.where(np.isnan(values), np.nan, (low + high) / (2 * below[-1]))
+        return quantiles.take(np.asarray(found.indices))
 
 
 def known_values(frame: pd.DataFrame, column: Col) -> tuple[Wide, Ints]:

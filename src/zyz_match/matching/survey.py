@@ -23,6 +23,7 @@ HEAD = 1000  # active firms with the best words, ties by row
 SEEDS = 8  # best firms by text whose common direction defines the peers; in a small pool fewer:
 SEED_SHARE = 0.05  # at most this share of the pool
 NEAR_KM = 1000.0  # distance at which place has lost 1 - 1/e of its value
+AT_ONCE = 2  # blocks whose runs stay near by from the sums to the cover
 _PART = 32  # bits of a key that number a row; the others number the part of the pool
 
 
@@ -150,37 +151,45 @@ def survey(query: Query, index: Index) -> tuple[Survey, Seen]:
     """What an index tells of a town."""
     weights = whole_weights(query.weights * index.features.words_.idf_[query.columns])
     seen = Seen(index, len(query.cover.weights))
-    bits = seen.bits
-    rows = np.concatenate([_look(query, index, i, weights, seen) for i in range(len(bits))])
+    covered = np.zeros(len(query.cover.weights), np.int64)
+    parts = range(len(index.segments))
+    rows = np.concatenate([_look(query, index, i, weights, seen, covered) for i in parts])
     values = seen.sums[rows]
     rows = rows[np.lexsort((index.place_of(rows), -values))][:HEAD]
     seen.head = rows
-    if not index.alive.all():
-        bits[0] &= _as_bits(index.alive[: len(index.segments[0])])
     anchors = np.array(index.rows_of(query.town.anchors), dtype=np.int64)
     return Survey(
-        len(index), _covered(bits), seen.sums[rows], covers(index, seen, rows),
+        len(index), covered, seen.sums[rows], covers(index, seen, rows),
         Latent.of(index, rows), Latent.of(index, anchors), _bests(query, index),
     ), seen  # fmt: skip
 
 
-def _look(query: Query, index: Index, i: int, weights: Whole, seen: Seen) -> Ints:
-    """Sum the words of one segment's firms and cover its terms; the rows of its head."""
+def _look(query: Query, index: Index, i: int, weights: Whole, seen: Seen, covered: Ints) -> Ints:
+    """Sum the words of one segment's firms and cover its terms; the rows of its head.
+
+    To `covered` is added how many firms cover each term.
+    """
     segment, start = index.segments[i], int(index.starts[i])
     some, bits = slice(start, start + len(segment)), seen.bits[i]
     sums, tops = seen.sums[some], np.zeros(groups(len(segment)), np.int32)
     asked, active = segment.ask(query.columns, weights), index.active[some]
+    alive = index.kept(("alive", i), lambda: as_bits(index.alive[some]))
 
-    def look(blocks: range) -> None:
-        segment.sum_words(asked, active, blocks, sums, tops)
-        if len(bits):
-            segment.cover(query.cover, blocks, bits)
+    def look(blocks: range) -> Ints:
+        counts = np.zeros(len(covered), np.int64)
+        for low in range(blocks.start, blocks.stop, AT_ONCE):
+            few = range(low, min(low + AT_ONCE, blocks.stop))
+            segment.sum_words(asked, active, few, sums, tops)
+            if len(bits):
+                segment.cover(query.cover, alive, few, bits, counts)
+        return counts
 
     half = segment.blocks // 2
     if half:
-        beside(look, range(half), range(half, segment.blocks))
+        one, other = beside(look, range(half), range(half, segment.blocks))
+        covered += one + other
     else:
-        look(range(segment.blocks))
+        covered += look(range(segment.blocks))
     return start + _head(sums, tops, active)
 
 
@@ -198,26 +207,20 @@ def _head(sums: Whole, tops: Whole, active: Mask) -> Ints:
     return rows
 
 
-def _as_bits(mask: Mask) -> Bits:
+def as_bits(mask: Mask) -> Bits:
     """A mask as a bit set, 64 to a word."""
     padded = np.zeros(groups(len(mask)) * kernels.GROUP, bool)
     padded[: len(mask)] = mask
     return np.packbits(padded, bitorder="little").view("<u8")
 
 
-def _covered(bits: Sequence[Bits]) -> Ints:
-    found = np.zeros((len(bits), len(bits[0])), np.int64)
-    for some, counts in zip(bits, found, strict=True):
-        kernels.count_covered(some, counts)
-    return np.asarray(found.sum(axis=0))
-
-
 def covers(index: Index, seen: Seen, rows: Ints) -> Mask:
     """Which terms some firms cover (firms x terms)."""
-    found = np.zeros((len(rows), len(seen.bits[0])), bool)
+    found = np.empty((len(rows), len(seen.bits[0])), bool)
     for i, (_, here, some) in enumerate(index.by_segment(rows)):
-        words = seen.bits[i][:, some // kernels.GROUP]
-        found[here] = (words >> (some % kernels.GROUP).astype(np.uint64) & np.uint64(1)).T
+        few = np.empty((len(some), found.shape[1]), bool)
+        kernels.read_covered(seen.bits[i], some, few)
+        found[here] = few
     return found
 
 

@@ -16,16 +16,17 @@ from zyz_match.matching.phrases import Block, Cut, Keys, cut, term_phrases
 
 Floats = npt.NDArray[np.float32]
 Columns = npt.NDArray[np.int64]
+Whole = npt.NDArray[np.int32]
 _BITS = int(counting.POINT_BITS)
 _APART = 32  # known n-grams to one that is looked for, from which to search beats to go through all
 _NOT_KEPT = ("_looked_up", "recent")  # made anew where needed
 
 
 class Counts(NamedTuple):
-    """How often firms use known n-grams, as compressed rows, ascending within each."""
+    """How often firms use known n-grams, as compressed rows, each in the order of first use."""
 
     starts: Columns  # (firms + 1,)
-    grams: npt.NDArray[np.int32]  # (entries,)
+    grams: Whole  # (entries,)
     times: npt.NDArray[np.uint8]  # (entries,) at most `counting.MOST_TIMES`
     lengths: Floats  # (firms,) known n-grams of a firm's text, repeats counted
 
@@ -108,44 +109,52 @@ class WordFeatures(TransformerMixin, BaseEstimator):
         for block in firms.blocks:
             begin = max(low, first + (low - first) % step)
             if begin < min(high, first + len(block)):
-                parts.append(self._count(block, begin - first, high - first, step))
+                some = min(high - first, len(block))
+                columns, counts = self.block_counts(block, begin - first, some, step)
+                parts.append(counts._replace(grams=columns[counts.grams]))
             first += len(block)
         return joined(parts)
 
-    def _count(self, block: Block, low: int, high: int, step: int) -> Counts:
-        rows = np.arange(low, min(high, len(block)), step)
-        columns = self._places(block.keys).astype(np.int32)
+    def block_counts(
+        self, block: Block, low: int = 0, high: int | None = None, step: int = 1
+    ) -> tuple[Whole, Counts]:
+        """The columns of a block's n-grams, -1 for unknown ones, and the counts of some firms.
+
+        The n-grams of these counts are the block's, not the columns: common ones are near by.
+        """
+        columns = self._places(block.keys).astype(np.int32)[block.place]
         known = columns >= 0
-        before = block.grams_before()
-        most = int((before[rows + 1] - before[rows]).sum())
         if not known.all():
-            before = block.grams_before(known)
-        lengths = before[rows + 1] - before[rows]
-        starts = np.empty(len(rows) + 1, np.int64)
-        grams, times = np.empty(most + 1, np.int32), np.empty(most + 1, np.uint8)
+            block = block.only(known)
+        rows, most = range(len(block))[low:high:step], int(block.users.sum())
+        starts, lengths = np.empty(len(rows) + 1, np.int64), np.empty(len(rows), np.float32)
+        grams, times = np.empty(most, np.int32), np.empty(most, np.uint8)
         n = counting.count_grams(
-            block.starts, block.ids, block.gram_starts, block.grams, known, low, step, starts,
-            grams, times,
+            block.starts, block.ids, block.gram_starts, block.grams, len(columns), low, step,
+            starts, grams, times, lengths,
         )  # fmt: skip
-        return Counts(starts, columns[grams[:n]], times[:n].copy(), lengths.astype(np.float32))
+        return columns, Counts(starts, grams[:n], times[:n], lengths)
 
     def norms(self, lengths: Floats) -> Floats:
         """What is added to f below the fraction of a weight, for firms' lengths."""
         return (self.k1 * (1 - self.b + self.b * lengths / self.mean_length_)).astype(np.float32)
 
-    def weights(self, counts: Counts) -> Floats:
-        """The BM25 weight of every entry of the counts."""
+    def weights(self, counts: Counts, columns: Whole | None = None) -> Floats:
+        """The BM25 weight of every entry of the counts, of a block if its columns are given."""
+        idf = self.idf_ if columns is None else np.append(self.idf_, np.float32(0))[columns]
         out = np.empty(len(counts.grams), np.float32)
         counting.weigh(
-            counts.starts, counts.grams, counts.times, self.norms(counts.lengths), self.idf_,
-            self.k1, out,
+            counts.starts, counts.grams, counts.times, self.norms(counts.lengths), idf, self.k1,
+            out,
         )  # fmt: skip
         return out
 
     def matrix(self, counts: Counts) -> sparse.csr_matrix:
         """The BM25 weights of counted firms (firms x n-grams)."""
         shape = (len(counts.lengths), len(self.keys_))
-        return sparse.csr_matrix((self.weights(counts), counts.grams, counts.starts), shape=shape)
+        weights = self.weights(counts)
+        found = sparse.csr_matrix((weights, counts.grams, counts.starts), shape=shape)
+        return found.sorted_indices()
 
     def get_feature_names_out(self, input_features: None = None) -> npt.NDArray[np.object_]:
         """The n-grams, in column order."""
