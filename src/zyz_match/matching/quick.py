@@ -49,7 +49,7 @@ class Quick:
     def left(self, rows: Ints, quick: Floats, enough: float) -> Ints:
         """Those of some rows that may come to a whole score of `enough`.
 
-        What the quick score lacks is looked at part by part, each time of those left, in order.
+        What the quick score lacks is looked at part by part, each time of those left.
         """
         if enough == -np.inf:
             return rows
@@ -72,7 +72,7 @@ class Quick:
         return rows
 
     def look(self, allowed: Mask, least: np.float32) -> tuple[Ints, Floats]:
-        """The allowed rows whose quick score is at least so much, in order, with the scores."""
+        """The allowed rows whose quick score is at least so much, with the scores."""
 
         def scan(low: int, high: int) -> tuple[Ints, Floats]:
             lent = self.index.scratch.lent
@@ -99,8 +99,7 @@ class Quick:
         )  # fmt: skip
         others = own[np.searchsorted(own, rows).clip(max=len(own) - 1)] != rows
         rows = np.concatenate([rows[others], own[places[:size]]])
-        known, order = np.concatenate([known[others], values[:size]]), np.argsort(rows)
-        return rows[order], known[order]
+        return rows, np.concatenate([known[others], values[:size]])
 
     @property
     def _zeros(self) -> Whole:
