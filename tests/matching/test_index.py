@@ -179,6 +179,25 @@ def test_best_sum_and_number_are_those_of_the_known_ones(seed: int, size: int) -
     np.testing.assert_allclose(total, (values[known].astype(float) * firms[known]).sum(), atol=1e-5)
 
 
+@quick
+@given(seeds, st.integers(1, 70))
+def test_a_column_is_added_by_its_best_and_bent_by_its_curve(seed: int, size: int) -> None:
+    rng = np.random.default_rng(seed)
+    numbers = np.where(rng.random(size) < 0.3, np.nan, rng.normal(1, 2, size)).astype(np.float32)
+    at, counts = np.array([0.0, 0.3, 1.0]), np.array([0.1, 0.9, 1.2])
+    slopes = np.diff(np.append(0.0, np.diff(counts) / np.diff(at))).astype(np.float32)
+    out = rng.normal(size=size).astype(np.float32)
+    values = np.where(np.isnan(numbers), 0.4, (numbers / 2.5).clip(0, 1))
+    plain = out + 7 * np.interp(values, at, counts)
+    share = np.array([7.0, counts[0]], np.float32)
+    kernels.add_column(frozen(numbers), 2.5, 0.4, share, at.astype(np.float32), slopes, out)
+    np.testing.assert_allclose(out, plain, atol=1e-4)
+    rows = np.flatnonzero(rng.random(size) < 0.5)
+    kernels.add_rows(frozen(rows), values[rows].astype(np.float32), 3.0, out)
+    plain[rows] += 3 * values[rows]
+    np.testing.assert_allclose(out, plain, atol=1e-4)
+
+
 @settings(max_examples=200, deadline=None)
 @given(seeds, st.integers(0, 80), st.integers(1, 8), st.integers(1, 90))
 def test_the_best_are_the_head_of_the_whole_order_with_ties_by_place(

@@ -438,6 +438,34 @@ def best_of(values: Any, firms: Any) -> Any:
     return np.float64(tops.max()), totals.sum(), known.sum()
 
 
+@kernel(_F32, types.float32, types.float32, _F32, _F32, _F32, _OUT32)
+def add_column(
+    numbers: Any, best: Any, neutral: Any, share: Any, at: Any, slopes: Any, out: Any
+) -> None:
+    """Add share[0] x (each number / best, bent) to `out`; the neutral value stands for NaN.
+
+    The curve begins with share[1], and from each of `at` on but the last its slope changes by that
+    of `slopes`.
+    """
+    weight, none, full = share[0], share[1], at[-1]
+    for j in range(len(slopes)):
+        slope, begin = weight * slopes[j], at[j]
+        constant = weight * none if j == 0 else np.float32(0.0)
+        for i in range(len(out)):
+            value = numbers[i] / best
+            value = value if value < full else full
+            value = value if numbers[i] == numbers[i] else neutral
+            value -= begin
+            out[i] += constant + slope * (value if value > np.float32(0.0) else np.float32(0.0))
+
+
+@kernel(_I64, _F32, types.float32, _OUT32)
+def add_rows(rows: Any, values: Any, weight: Any, out: Any) -> None:
+    """Add weight x value to some rows of `out`, each at most once."""
+    for i in range(len(rows)):
+        out[rows[i]] += weight * values[i]
+
+
 @kernel(
     _I32, _F32, _F32, _F32, _F32, _I32, _F32, _I32, _F32, _B, types.int64, types.int64,
     types.float32, _OUT_I32, _OUT32, fastmath=True,

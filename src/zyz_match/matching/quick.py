@@ -108,15 +108,17 @@ class Quick:
     def _words(self) -> tuple[Whole, Floats, Floats, Floats]:
         """Sums of words, by what they and the base are multiplied, and how they are bent."""
         part, points = self.parts.get("words"), self.points.get("words", 0.0)
-        at, counts = self.model.curves.get("words", ((0.0, 1.0), (0.0, 1.0)))
-        slopes = np.diff(np.append(0.0, np.diff(counts) / np.diff(at)))  # changes of slope
-        sums, share = self._zeros, [0.0, 0.0, self.scale, counts[0]]
+        at, slopes, none = self._curve("words")
+        sums, share = self._zeros, [0.0, 0.0, self.scale, none]
         if isinstance(part, Words):
             sums, share[:2] = part.seen.sums, [1 / part.best, points]
-        return (
-            sums, np.array(share, np.float32), np.array(at, np.float32),
-            np.array(slopes, np.float32),
-        )  # fmt: skip
+        return sums, np.array(share, np.float32), at, slopes
+
+    def _curve(self, name: str) -> tuple[Floats, Floats, float]:
+        """Where the curve of a component bends, the changes of its slope there, and its begin."""
+        at, counts = self.model.curves.get(name, ((0.0, 1.0), (0.0, 1.0)))
+        slopes = np.diff(np.append(0.0, np.diff(counts) / np.diff(at)))
+        return np.array(at, np.float32), np.array(slopes, np.float32), counts[0]
 
     def _labelled(self, name: str) -> tuple[Floats, Whole]:
         part = self.parts.get(name)
@@ -139,12 +141,18 @@ class Quick:
         for name, weight in weights.items():
             part: Any = self.parts[name]
             if isinstance(part, Column):
-                base += np.float32(weight) * self.model.bend(name, part.values(slice(None)))
+                at, slopes, none = self._curve(name)
+                share = np.array([weight, none], np.float32)
+                kernels.add_column(
+                    part.numbers, part.best, part.neutral, share, at, slopes, base
+                )  # fmt: skip
             else:
                 values = self.model.bend(name, part.found.values)
                 zero = self.model.bend(name, np.zeros(1))[0]
-                base += np.float32(weight * zero)
-                base[part.found.rows] += (weight * (values - zero)).astype(np.float32)
+                if zero:
+                    base += np.float32(weight * zero)
+                more = (values - zero).astype(np.float32)
+                kernels.add_rows(part.found.rows, more, weight, base)
         return base
 
     def _recorded(self) -> tuple[Ints, Wide, np.float32]:

@@ -210,7 +210,7 @@ class Column:
     best: float
     neutral: float
 
-    def values(self, rows: Ints | slice) -> Floats:
+    def values(self, rows: Ints) -> Floats:
         """Shares of the best, from 0 to 1."""
         some = self.numbers[rows]
         share = np.clip(some / np.float32(self.best), 0, 1)
