@@ -13,7 +13,9 @@ from zyz_match.matching.index import Index
 from zyz_match.matching.metrics import Interval, Scored, bootstrap, score_run
 from zyz_match.matching.model import Head, Model
 from zyz_match.matching.pool import candidates
+from zyz_match.matching.query import prepare
 from zyz_match.matching.ranking import MODEL
+from zyz_match.matching.similarity import Compared, looks
 from zyz_match.matching.threads import in_order
 
 if TYPE_CHECKING:
@@ -112,11 +114,13 @@ def rank_all(
     """The k best candidates of every town, two towns at a time."""
     run: list[RunRow] = []
 
-    def head(town: Town) -> Head:
+    def head(found: Compared) -> Head:
+        town = found.query.town
         allowed = candidates(index, town, existing.get(town.id, ()))
-        return model.score(town, index).best(k, allowed)
+        return model.weigh(found).best(k, allowed)
 
-    for done, (town, found) in enumerate(zip(towns, in_order(head, towns), strict=True)):
+    seen = looks([prepare(t, index.features.words_) for t in towns], index)
+    for done, (town, found) in enumerate(zip(towns, in_order(head, seen), strict=True)):
         progress(done, len(towns))
         ids, total = index.texts(Col.FIRM_ID, found.rows), found.total.tolist()
         run += [(town.id, ids[i], i + 1, total[i]) for i in range(len(ids))]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FREE = 4  # buffers that are kept for whoever comes next
+FREE = 8  # buffers that are kept for whoever comes next
 
 
 class Scratch:

@@ -6,7 +6,7 @@ best of the pool's head; a missing one takes the neutral value: the pool's mean,
 that can only add. Values are computed for the firms asked for, not for all.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Literal, Protocol
@@ -18,7 +18,7 @@ from zyz_match.matching.events import EventState, Sparse
 from zyz_match.matching.index import Index
 from zyz_match.matching.query import Query
 from zyz_match.matching.segment import Floats, Ints, Mask, Whole
-from zyz_match.matching.survey import Seen, Sight, industries, places, sight, survey
+from zyz_match.matching.survey import Seen, Sight, industries, places, sight, surveys
 
 Neutral = Literal["mean", "zero"]
 
@@ -278,10 +278,16 @@ DATED = ("activity", "recency", "rhythm", "breadth", "region", "sector", "both",
 TOWNLESS = frozenset({"marks", "capacity", *DATED[:4]})  # the same for every town
 
 
+def looks(queries: Sequence[Query], index: Index) -> Iterator[Compared]:
+    """Towns beside all firms of an index, some towns in one pass."""
+    for query, (found, seen) in zip(queries, surveys(queries, index), strict=True):
+        yield Compared(query, index, seen, sight(query, index, found))
+
+
 def look(query: Query, index: Index) -> Compared:
     """A town beside all firms of an index."""
-    found, seen = survey(query, index)
-    return Compared(query, index, seen, sight(query, index, found))
+    (found,) = looks([query], index)
+    return found
 
 
 def compare(found: Compared, wanted: Collection[str]) -> dict[Component, Part]:

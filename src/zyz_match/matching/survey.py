@@ -5,7 +5,7 @@ part, by the same numbers. The head of a pool, its firms with the best words, st
 that there is: what is compared by text only for firms that can reach the top is held against it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,14 +16,25 @@ import numpy.typing as npt
 from zyz_match.matching import kernels
 from zyz_match.matching.index import Index, groups, unit
 from zyz_match.matching.query import Query
-from zyz_match.matching.segment import Bits, Floats, Ints, Mask, Whole, unpack, whole_weights
+from zyz_match.matching.segment import (
+    Asked,
+    Bits,
+    Floats,
+    Ints,
+    Mask,
+    Segment,
+    Whole,
+    unpack,
+    whole_weights,
+)
 from zyz_match.matching.threads import beside
 
 HEAD = 1000  # active firms with the best words, ties by row
 SEEDS = 8  # best firms by text whose common direction defines the peers; in a small pool fewer:
 SEED_SHARE = 0.05  # at most this share of the pool
 NEAR_KM = 1000.0  # distance at which place has lost 1 - 1/e of its value
-AT_ONCE = 2  # blocks whose runs stay near by from the sums to the cover
+AT_ONCE = 2  # blocks whose runs stay near by from the sums to the cover, and from town to town
+TOWNS = 4  # towns in one pass: the more, the more memory
 _PART = 32  # bits of a key that number a row; the others number the part of the pool
 
 
@@ -104,6 +115,7 @@ class Seen:
 
         self.sums: Whole = own(index.size, np.int32)
         self.bits: list[Bits] = [own((terms, groups(len(s))), np.uint64) for s in index.segments]
+        self.covered = np.zeros(terms, np.int64)  # firms that cover each
         self.head = np.empty(0, np.int64)  # rows of the firms with the best sums, best first
 
 
@@ -147,50 +159,59 @@ def reads(query: Query, index: Index) -> tuple[int, int]:
     return sum(f[0] for f in found), sum(f[1] for f in found) + of_firms
 
 
-def survey(query: Query, index: Index) -> tuple[Survey, Seen]:
-    """What an index tells of a town."""
-    weights = whole_weights(query.weights * index.features.words_.idf_[query.columns])
-    seen = Seen(index, len(query.cover.weights))
-    covered = np.zeros(len(query.cover.weights), np.int64)
-    parts = range(len(index.segments))
-    rows = np.concatenate([_look(query, index, i, weights, seen, covered) for i in parts])
-    values = seen.sums[rows]
-    rows = rows[np.lexsort((index.place_of(rows), -values))][:HEAD]
+def surveys(queries: Sequence[Query], index: Index) -> Iterator[tuple[Survey, Seen]]:
+    """What an index tells of each town, some towns in one pass."""
+    for low in range(0, len(queries), TOWNS):
+        some = queries[low : low + TOWNS]
+        seen = [Seen(index, len(q.cover.weights)) for q in some]
+        heads = [_look(some, index, i, seen) for i in range(len(index.segments))]
+        for query, one, rows in zip(some, seen, zip(*heads, strict=True), strict=True):
+            yield _survey(query, index, one, np.concatenate(rows)), one
+
+
+def _survey(query: Query, index: Index, seen: Seen, rows: Ints) -> Survey:
+    """What was seen, with the best of the heads of all segments for a head."""
+    rows = rows[np.lexsort((index.place_of(rows), -seen.sums[rows]))][:HEAD]
     seen.head = rows
     anchors = np.array(index.rows_of(query.town.anchors), dtype=np.int64)
     return Survey(
-        len(index), covered, seen.sums[rows], covers(index, seen, rows),
+        len(index), seen.covered, seen.sums[rows], covers(index, seen, rows),
         Latent.of(index, rows), Latent.of(index, anchors), _bests(query, index),
-    ), seen  # fmt: skip
+    )  # fmt: skip
 
 
-def _look(query: Query, index: Index, i: int, weights: Whole, seen: Seen, covered: Ints) -> Ints:
-    """Sum the words of one segment's firms and cover its terms; the rows of its head.
+def _look(queries: Sequence[Query], index: Index, i: int, seen: Sequence[Seen]) -> list[Ints]:
+    """Sum the words of one segment's firms and cover the terms; the rows of each town's head.
 
-    To `covered` is added how many firms cover each term.
+    The towns take turns with every few blocks, whose runs stay near by.
     """
     segment, start = index.segments[i], int(index.starts[i])
-    some, bits = slice(start, start + len(segment)), seen.bits[i]
-    sums, tops = seen.sums[some], np.zeros(groups(len(segment)), np.int32)
-    asked, active = segment.ask(query.columns, weights), index.active[some]
-    alive = index.kept(("alive", i), lambda: as_bits(index.alive[some]))
+    here = slice(start, start + len(segment))
+    tops = np.zeros((len(queries), groups(len(segment))), np.int32)
+    asked, active = [_asked(q, index, segment) for q in queries], index.active[here]
+    alive = index.kept(("alive", i), lambda: as_bits(index.alive[here]))
 
-    def look(blocks: range) -> Ints:
-        counts = np.zeros(len(covered), np.int64)
+    def look(blocks: range) -> list[Ints]:
+        covered = [np.zeros_like(s.covered) for s in seen]
         for low in range(blocks.start, blocks.stop, AT_ONCE):
             few = range(low, min(low + AT_ONCE, blocks.stop))
-            segment.sum_words(asked, active, few, sums, tops)
-            if len(bits):
-                segment.cover(query.cover, alive, few, bits, counts)
-        return counts
+            for j, query in enumerate(queries):
+                segment.sum_words(asked[j], active, few, seen[j].sums[here], tops[j])
+                if len(covered[j]):
+                    segment.cover(query.cover, alive, few, seen[j].bits[i], covered[j])
+        return covered
 
-    half = segment.blocks // 2
-    if half:
-        one, other = beside(look, range(half), range(half, segment.blocks))
-        covered += one + other
-    else:
-        covered += look(range(segment.blocks))
-    return start + _head(sums, tops, active)
+    half, whole = segment.blocks // 2, segment.blocks
+    parts = beside(look, range(half), range(half, whole)) if half else (look(range(whole)),)
+    for part in parts:
+        for one, covered in zip(seen, part, strict=True):
+            one.covered += covered
+    return [start + _head(one.sums[here], top, active) for one, top in zip(seen, tops, strict=True)]
+
+
+def _asked(query: Query, index: Index, segment: Segment) -> Asked:
+    weights = whole_weights(query.weights * index.features.words_.idf_[query.columns])
+    return segment.ask(query.columns, weights)
 
 
 def _head(sums: Whole, tops: Whole, active: Mask) -> Ints:

@@ -16,16 +16,16 @@ import numpy.typing as npt
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
-from zyz_match.domain import Col, Town
+from zyz_match.domain import Col
 from zyz_match.errors import ArtifactError
 from zyz_match.matching.firm_table import FirmTable
 from zyz_match.matching.index import Index
-from zyz_match.matching.model import Model, Scores
+from zyz_match.matching.model import Scores
 from zyz_match.matching.phrases import Cut, cut
 from zyz_match.matching.pool import candidates
 from zyz_match.matching.query import prepare
 from zyz_match.matching.similarity import COMPONENTS, Compared
-from zyz_match.matching.survey import Sight, survey
+from zyz_match.matching.survey import surveys
 from zyz_match.matching.tally import Tally, cut_from_parts, cut_parts, step_of
 from zyz_match.scale.parquet import read
 from zyz_match.scale.shapes import survey_parts, together
@@ -114,8 +114,8 @@ def build(work: Work, number: int) -> None:
     table = FirmTable.of(read(work.job.partitions[number]))
     index = Index.of(work.features, table, _phrases(work, number, table), KEPT)
     work.keep_index(number, index)
-    found = (survey(prepare(t, work.features.words_), index)[0] for t in work.job.towns)
-    work.save(SURVEY, number, *together([survey_parts(s) for s in found]))
+    found = surveys([prepare(t, work.features.words_) for t in work.job.towns], index)
+    work.save(SURVEY, number, *together([survey_parts(s) for s, _ in found]))
     work.drop(CUT, number)
 
 
@@ -133,19 +133,15 @@ def score(work: Work, number: int) -> None:
     if work.has(FOUND, number):
         return
     job, index = work.job, work.index(number)
-    best, pools = [], []
-    for place, (town, sight) in enumerate(zip(job.towns, work.sights, strict=True)):
-        allowed = candidates(index, town)
+    queries = [prepare(t, index.features.words_) for t in job.towns]
+    found, best, pools = zip(queries, surveys(queries, index), work.sights, strict=True), [], []
+    for place, (query, (_, seen), sight) in enumerate(found):
+        allowed = candidates(index, query.town)
         pools.append(int(np.count_nonzero(allowed)))
-        scores = _scores(job.model, town, index, sight)
+        scores = job.model.weigh(Compared(query, index, seen, sight))
         best.append(_rows(scores, scores.best(job.k, allowed).rows, place, number))
     content = FirmTable(pa.concat_tables(best)).bytes()
     work.save(FOUND, number, {"pools": pools}, {ROWS: content})
-
-
-def _scores(model: Model, town: Town, index: Index, sight: Sight) -> Scores:
-    query = prepare(town, index.features.words_)
-    return model.weigh(Compared(query, index, survey(query, index)[1], sight))
 
 
 def _rows(scores: Scores, rows: npt.NDArray[np.int64], town: int, part: int) -> pa.Table:
