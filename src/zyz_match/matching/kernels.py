@@ -354,14 +354,19 @@ def cover(
             counts[t] += count
 
 
+@njit
+def _fetch_covers(flat: Any, width: Any, row: Any) -> None:
+    """Ask the memory for the bits of a firm in each row of bit sets."""
+    for at in range(row // GROUP, len(flat), width):
+        fetch(flat, at)
+
+
 @kernel(_U64_2, _I64, types.boolean[:, ::1])
 def read_covered(bits: Any, rows: Any, out: Any) -> None:
     """Which terms each of some firms covers (firms x terms)."""
     flat, width = bits.reshape(-1), bits.shape[1]
     for i in range(len(rows)):
-        soon = rows[min(i + 1, len(rows) - 1)] // GROUP
-        for t in range(len(bits)):
-            fetch(flat, t * width + soon)
+        _fetch_covers(flat, width, rows[min(i + 1, len(rows) - 1)])
         word, bit = rows[i] // GROUP, np.uint64(rows[i] % GROUP)
         for t in range(len(bits)):
             out[i, t] = bits[t, word] >> bit & np.uint64(1)
@@ -372,9 +377,7 @@ def sum_covered(bits: Any, rows: Any, weights: Any, out: Any) -> None:
     """The weights of the terms that each of some firms covers, added up in their order."""
     flat, width = bits.reshape(-1), bits.shape[1]
     for i in range(len(rows)):
-        soon = rows[min(i + 1, len(rows) - 1)] // GROUP
-        for t in range(len(weights)):
-            fetch(flat, t * width + soon)
+        _fetch_covers(flat, width, rows[min(i + 1, len(rows) - 1)])
         word, bit = rows[i] // GROUP, np.uint64(rows[i] % GROUP)
         total = np.float32(0.0)
         for t in range(len(weights)):
