@@ -255,7 +255,9 @@ class Index:
         return found
 
     def recent(self, kind: str, key: Hashable, make: Callable[[], T], most: int = RECENT) -> T:
-        """What `make` gives, kept for the last few keys of a kind."""
+        """What `make` gives, kept for the last few keys of a kind; with `most` 0 not at all."""
+        if not most:
+            return make()
         with self._lock:
             known = self._recent.setdefault(kind, {})
             found: T | None = known.pop(key, None)

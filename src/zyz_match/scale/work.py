@@ -32,7 +32,7 @@ from zyz_match.scale.shapes import apart, sight_of
 from zyz_match.storage.flat import Arrays, Shelf
 from zyz_match.storage.locks import held, is_held
 
-FORMAT = 1
+FORMAT = 2
 JOB, LOCK = "job.json", "lock"
 TALLY, CUT, FEATURES, INDEX, SURVEY, SIGHTS, FOUND = (
     "tally", "cut", "features", "index", "survey", "sights", "found",
