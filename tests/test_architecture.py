@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "zyz_match"
 GROUND = {
     "access", "acting", "credentials", "crm_maps", "sending", "signing", "targets",
-    "domain", "errors", "firms", "industry", "outputs", "profiles", "progress", "region",
+    "domain", "errors", "firms", "industry", "outputs", "profiles", "progress", "recent", "region",
     "settings", "shipped", "stages", "text",
 }  # fmt: skip
 HALL = (  # one hall and its desks

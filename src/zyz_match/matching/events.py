@@ -33,6 +33,14 @@ class Sparse(NamedTuple):
     rows: Ints
     values: Floats
 
+    def places(self, rows: Ints) -> tuple[Ints, Flags]:
+        """Where each of some rows is or would be, and which have a record; there is at least one.
+
+        The own rows ascend.
+        """
+        at = np.searchsorted(self.rows, rows).clip(max=len(self.rows) - 1)
+        return at, self.rows[at] == rows
+
 
 class EventFeatures:
     """Dated events of firms, laid out so that they can be counted as of any day.

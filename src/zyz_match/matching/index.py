@@ -5,7 +5,6 @@ make a second segment beside the first one, by the features that were fitted bef
 """
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from threading import Lock
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -21,6 +20,7 @@ from zyz_match.matching.kernels import GROUP
 from zyz_match.matching.phrases import Cut, arrow_text, cut
 from zyz_match.matching.scratch import Scratch
 from zyz_match.matching.segment import Floats, Ints, Mask, Segment, Whole
+from zyz_match.recent import Recent
 from zyz_match.region import Division, Divisions
 
 T = TypeVar("T")
@@ -129,8 +129,7 @@ class Index:
         self.size = int(self.starts[-1])
         self._firms = int(np.count_nonzero(self.alive))
         self._kept: dict[tuple[Any, ...], Any] = {}
-        self._recent: dict[str, dict[Hashable, Any]] = {}
-        self._lock = Lock()
+        self._recent: dict[str, Recent[Any]] = {}
         self.scratch = Scratch()
 
     def _facts(self, table: FirmTable) -> Arrays:
@@ -256,17 +255,7 @@ class Index:
 
     def recent(self, kind: str, key: Hashable, make: Callable[[], T], most: int = RECENT) -> T:
         """What `make` gives, kept for the last few keys of a kind; with `most` 0 not at all."""
-        if not most:
-            return make()
-        with self._lock:
-            known = self._recent.setdefault(kind, {})
-            found: T | None = known.pop(key, None)
-        if found is None:
-            found = make()
-        with self._lock:
-            known[key] = found  # the last one asked for is the last one to go
-            while len(known) > most:
-                del known[next(iter(known))]
+        found: T = self._recent.setdefault(kind, Recent()).of(key, make, most)
         return found
 
     # what firms are ----------------------------------------------------------------------------

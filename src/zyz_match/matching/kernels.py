@@ -489,7 +489,7 @@ def quick_rows(
     scale, word_points, own_points, none = share[0], share[1], share[2], share[3]
     begin, full, slope = at[0], at[-1], slopes[0]
     bent, some = np.zeros(GROUP, np.float32), np.empty(GROUP, np.float32)
-    may, few = np.empty(GROUP + 1, np.uint8), 0
+    may, few = np.empty(GROUP, np.uint8), 0
     for start in range(low, high, GROUP):
         end = min(start + GROUP, high)
         sums, own, top = words[start:end], base[start:end], NONE

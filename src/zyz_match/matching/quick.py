@@ -7,9 +7,9 @@ the index; none of them can add more than its points.
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zyz_match.matching import kernels
+from zyz_match.matching.events import Sparse
 from zyz_match.matching.segment import Floats, Ints, Mask, Whole
 from zyz_match.matching.similarity import TOWNLESS, Column, Labelled, Scattered, Words
 from zyz_match.matching.threads import beside
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 LACKING = ("latent", "peers", "terms")  # what a quick score lacks, what prunes most first
 SLACK = 1e-3  # points that the rounding of quick scores may come to
 _NOTHING = np.zeros(1, np.float32)
-Wide = npt.NDArray[np.float64]
 
 
 class Quick:
@@ -37,7 +36,7 @@ class Quick:
             max(0.0, self.points[n]) * self.model.ceiling(n) for n in LACKING if n in self.parts
         )
         self.scale = 100 / (float(np.abs(scores.raw).sum()) or 1.0)  # points of a weight of 1
-        self.own, self.own_points, usual = self._recorded()
+        self.own, usual = self._recorded()
         place, places = self._labelled("place")
         self.arrays = (*self._words(), *self._labelled("industry"), place + usual, places,
                        self._base())  # fmt: skip
@@ -83,21 +82,25 @@ class Quick:
         half = self.index.size // 2
         one, other = beside(lambda part: scan(*part), (0, half), (half, self.index.size))
         rows, known = np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
-        return self._with_recorded(rows, known, allowed, least) if len(self.own) else (rows, known)
+        return (
+            self._with_recorded(rows, known, allowed, least)
+            if len(self.own.rows)
+            else (rows, known)
+        )
 
     def _with_recorded(
         self, rows: Ints, known: Floats, allowed: Mask, least: np.float32
     ) -> tuple[Ints, Floats]:
         """What was found, with the records that a few firms have with the town itself."""
-        own = self.own
+        own = self.own.rows
         sums, share, at, slopes, first, first_of, second, second_of, base = self.arrays
-        more = (self.own_points / self.scale).astype(np.float32)
+        more = (self.own.values / self.scale).astype(np.float32)
         places, values = np.empty(len(own), np.int32), np.empty(len(own), np.float32)
         size = kernels.quick_rows(
             sums[own], share, at, slopes, first, first_of[own], second, second_of[own],
             base[own] + more, allowed[own], 0, len(own), least, places, values,
         )  # fmt: skip
-        others = own[np.searchsorted(own, rows).clip(max=len(own) - 1)] != rows
+        others = ~self.own.places(rows)[1]
         rows = np.concatenate([rows[others], own[places[:size]]])
         return rows, np.concatenate([known[others], values[:size]])
 
@@ -155,8 +158,8 @@ class Quick:
                 kernels.add_rows(part.found.rows, more, weight, base)
         return base
 
-    def _recorded(self) -> tuple[Ints, Wide, np.float32]:
-        """Firms with a record of their own with the town, the points of it, and those of none."""
+    def _recorded(self) -> tuple[Sparse, np.float32]:
+        """The points of firms' own records with the town, and those of none."""
         own = {
             n: part.found
             for n, part in self.parts.items()
@@ -169,4 +172,4 @@ class Quick:
             values = self.points[name] * self.model.bend(name, found.values)
             points[np.searchsorted(rows, found.rows)] += values - zero
             none += zero
-        return rows, points, np.float32(none)
+        return Sparse(rows, points), np.float32(none)

@@ -113,16 +113,12 @@ class Scattered:
 
     def values(self, rows: Ints) -> Floats:
         """Values of the firms that have a record, 0 for the others."""
-        at, here = self._places(rows)
+        at, here = self.found.places(rows)
         return np.where(here, self.found.values[at], 0).astype(np.float32)
 
     def missing(self, rows: Ints) -> Mask:
         """Firms without a record."""
-        return ~self._places(rows)[1]
-
-    def _places(self, rows: Ints) -> tuple[Ints, Mask]:
-        at = np.searchsorted(self.found.rows, rows).clip(max=len(self.found.rows) - 1)
-        return at, self.found.rows[at] == rows
+        return ~self.found.places(rows)[1]
 
 
 @dataclass(frozen=True)
