@@ -68,7 +68,8 @@ def test_words_are_the_matrix_product_to_the_last_digit(seed: int, firms: int) -
     rows = np.empty(firms, np.int64)
     least = int(np.median(plain))
     if least > 0:
-        found = rows[: kernels.rows_from(sums, tops, active, least, rows)]
+        some = np.flatnonzero(tops >= least)
+        found = rows[: kernels.rows_from(sums, active, some, least, rows)]
         assert found.tolist() == np.flatnonzero(active & (plain >= least)).tolist()
 
 
@@ -191,10 +192,6 @@ def test_a_column_is_added_by_its_best_and_bent_by_its_curve(seed: int, size: in
     plain = out + 7 * np.interp(values, at, counts)
     share = np.array([7.0, counts[0]], np.float32)
     kernels.add_column(frozen(numbers), 2.5, 0.4, share, at.astype(np.float32), slopes, out)
-    np.testing.assert_allclose(out, plain, atol=1e-4)
-    rows = np.flatnonzero(rng.random(size) < 0.5)
-    kernels.add_rows(frozen(rows), values[rows].astype(np.float32), 3.0, out)
-    plain[rows] += 3 * values[rows]
     np.testing.assert_allclose(out, plain, atol=1e-4)
 
 

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from zyz_match.matching.phrases import arrow_text
 
 Floats = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 HALF_LIFE = 730.0  # days in which an event loses half its weight: investment plans are biennial
@@ -144,28 +145,27 @@ class EventState:
     # the firm alone ---------------------------------------------------------------------------
 
     @cached_property
-    def firms(self) -> Mapping[str, Sparse]:
-        """activity, recency, rhythm and breadth of every firm with a deal."""
+    def firms(self) -> Mapping[str, Numbers]:
+        """activity, recency, rhythm and breadth of every firm, NaN for one without a deal."""
         e, n = self.events, self.until
         some = e.deals[:n]
         rows, age = e.rows[:n][some], (self.day - e.days[:n][some]).astype(np.float64)
-        known = np.flatnonzero(np.bincount(rows, minlength=e.size))
+        idle = np.bincount(rows, minlength=e.size) == 0
 
         def per_firm(weights: Floats) -> Floats:
-            return np.asarray(np.bincount(rows, weights, e.size)[known])
+            return np.bincount(rows, weights, e.size).astype(np.float64)
 
         youngest = np.full(e.size, np.inf)
         np.minimum.at(youngest, rows, age)
         recent = per_firm((age <= YEAR).astype(np.float64))
         before = per_firm(((age > YEAR) & (age <= 2 * YEAR)).astype(np.float64))
-        return {
-            "activity": Sparse(known, np.log1p(per_firm(0.5 ** (age / HALF_LIFE)))),
-            "recency": Sparse(known, 0.5 ** (youngest[known] / YEAR)),
-            "rhythm": Sparse(known, np.maximum(0.0, recent - before) / (recent + before + 1)),
-            "breadth": Sparse(
-                known, np.log1p(np.bincount(e.rows[:n], e.new_places[:n], e.size)[known])
-            ),
+        found = {
+            "activity": np.log1p(per_firm(0.5 ** (age / HALF_LIFE))),
+            "recency": 0.5 ** (youngest / YEAR),
+            "rhythm": np.maximum(0.0, recent - before) / (recent + before + 1),
+            "breadth": np.log1p(np.bincount(e.rows[:n], e.new_places[:n], e.size)),
         }
+        return {name: np.where(idle, np.nan, x).astype(np.float32) for name, x in found.items()}
 
     def record(self, row: int, regions: Sequence[str], industries: Sequence[str]) -> "Record":
         """What one firm did, in numbers that can be told."""

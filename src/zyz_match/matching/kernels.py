@@ -271,16 +271,17 @@ def sum_words(
             tops[group] = top
 
 
-@kernel(_I32, _I32, _B, types.int32, _OUT_I64)
-def rows_from(values: Any, tops: Any, active: Any, least: Any, rows: Any) -> Any:
-    """The active rows of at least a value, in order, into `rows`; gives how many there are."""
+@kernel(_I32, _B, _I64, types.int32, _OUT_I64)
+def rows_from(values: Any, active: Any, some: Any, least: Any, rows: Any) -> Any:
+    """The active rows of at least a value in some groups, into `rows`; gives how many there are."""
     size = 0
-    for group in range(len(tops)):
-        if tops[group] >= least:
-            for i in range(group * GROUP, min(group * GROUP + GROUP, len(values))):
-                if active[i] and values[i] >= least:
-                    rows[size] = i
-                    size += 1
+    for k in range(len(some)):
+        soon = some[min(k + AHEAD, len(some) - 1)] * GROUP
+        for at in range(soon, min(soon + GROUP, len(values)), LANES):
+            fetch(values, at)
+        for i in range(some[k] * GROUP, min(some[k] * GROUP + GROUP, len(values))):
+            rows[size] = i  # no branch that the processor would have to guess
+            size += active[i] & (values[i] >= least)
     return size
 
 
@@ -462,37 +463,30 @@ def add_column(
             out[i] += constant + slope * (value if value > np.float32(0.0) else np.float32(0.0))
 
 
-@kernel(_I64, _F32, types.float32, _OUT32)
-def add_rows(rows: Any, values: Any, weight: Any, out: Any) -> None:
-    """Add weight x value to some rows of `out`, each at most once."""
-    for i in range(len(rows)):
-        out[rows[i]] += weight * values[i]
-
-
 @kernel(
-    _I32, _F32, _F32, _F32, _F32, _I32, _F32, _I32, _F32, _B, types.int64, types.int64,
-    types.float32, _OUT_I32, _OUT32, fastmath=True,
+    _I32, _F32, _F32, _F32, _F32, _I32, _F32, _I32, _F32, _I64, _F32, _B, types.int64,
+    types.int64, types.float32, _OUT_I32, _OUT32, fastmath=True,
 )  # fmt: skip
 def quick_rows(
     words: Any, share: Any, at: Any, slopes: Any, first: Any, first_of: Any, second: Any,
-    second_of: Any, base: Any, allowed: Any, low: Any, high: Any, least: Any, rows: Any,
-    values: Any,
+    second_of: Any, base: Any, own: Any, points: Any, allowed: Any, low: Any, high: Any,
+    least: Any, rows: Any, values: Any,
 ) -> Any:  # fmt: skip
     """The allowed rows of [low, high) whose quick score is at least so much, with the scores.
 
-    It is share[1] x (words x share[0], bent) + share[2] x base + first + second; the curve begins
-    with share[3], and from each of `at` on but the last its slope changes by that of `slopes`.
-    Gives how many there are, in order; rounding decides of those just below. Tables are looked up
-    only for those that may do.
+    It is share[1] x (words x share[0], bent) + share[2] x base + first + second, and of the rows
+    `own`, which ascend, their `points`; the curve begins with share[3], and from each of `at` on
+    but the last its slope changes by that of `slopes`. Gives how many there are, in order; rounding
+    decides of those just below. Tables are looked up only for those that may do.
     """
     enough = least - (first.max() + second.max())
     scale, word_points, own_points, none = share[0], share[1], share[2], share[3]
     begin, full, slope = at[0], at[-1], slopes[0]
     bent, some = np.zeros(GROUP, np.float32), np.empty(GROUP, np.float32)
-    may, few = np.empty(GROUP, np.uint8), 0
+    few, p = 0, np.searchsorted(own, low)
     for start in range(low, high, GROUP):
         end = min(start + GROUP, high)
-        sums, own, top = words[start:end], base[start:end], NONE
+        sums, kept = words[start:end], base[start:end]
         if len(slopes) > 1:
             bent[:] = np.float32(0.0)
         for j in range(1, len(slopes)):
@@ -501,17 +495,19 @@ def quick_rows(
                 bent[i] += slopes[j] * max(np.float32(0.0), word - at[j])
         for i in range(len(sums)):
             word = max(np.float32(0.0), min(np.float32(sums[i]) * scale, full) - begin)
-            value = word_points * (none + slope * word + bent[i]) + own_points * own[i]
-            some[i] = value
-            top = value if value > top else top
-        if top >= enough:
-            found = np.uint64(0)
-            for i in range(len(sums)):  # without a branch that the processor would have to guess
-                may[found] = i
-                found += np.uint64(some[i] >= enough)
-            for i in may[:found]:
-                rows[few], values[few] = start + np.int64(i), some[i]
-                few += 1
+            some[i] = word_points * (none + slope * word + bent[i]) + own_points * kept[i]
+        while p < len(own) and own[p] < end:
+            some[own[p] - start] += points[p]
+            p += 1
+        some[len(sums) :] = NONE
+        for lane in range(0, len(sums), LANES):
+            top = NONE
+            for i in range(lane, lane + LANES):
+                top = max(top, some[i])
+            if top >= enough:
+                for i in range(lane, min(lane + LANES, len(sums))):
+                    rows[few], values[few] = start + i, some[i]
+                    few += some[i] >= enough  # no branch that the processor would have to guess
     size = 0
     for i in range(few):
         soon = rows[min(i + AHEAD, few - 1)]

@@ -4,14 +4,14 @@ A quick score is the whole score without terms, latent and peers, which need a f
 the index; none of them can add more than its points.
 """
 
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zyz_match.matching import kernels
-from zyz_match.matching.events import Sparse
 from zyz_match.matching.segment import Floats, Ints, Mask, Whole
-from zyz_match.matching.similarity import TOWNLESS, Column, Labelled, Scattered, Words
+from zyz_match.matching.similarity import TOWNLESS, Labelled, Scattered, Words
 from zyz_match.matching.threads import beside
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Quick:
 
     def __init__(self, scores: "Scores") -> None:
         self.model, self.index = scores.model, scores.index  # not the scores: they hold this
+        self.day = scores.query.day
         self.scored = 0  # firms that the last list scored wholly
         self.points = {
             c.name: float(p) for c, p in zip(scores.components, scores.points, strict=True)
@@ -36,10 +37,10 @@ class Quick:
             max(0.0, self.points[n]) * self.model.ceiling(n) for n in LACKING if n in self.parts
         )
         self.scale = 100 / (float(np.abs(scores.raw).sum()) or 1.0)  # points of a weight of 1
-        self.own, usual = self._recorded()
+        rows, points, usual = self._recorded()
         place, places = self._labelled("place")
         self.arrays = (*self._words(), *self._labelled("industry"), place + usual, places,
-                       self._base())  # fmt: skip
+                       self._base(), rows, points)  # fmt: skip
 
     def least(self, enough: float) -> np.float32:
         """The quick score that a firm must have to come to a whole score of `enough`."""
@@ -81,28 +82,7 @@ class Quick:
 
         half = self.index.size // 2
         one, other = beside(lambda part: scan(*part), (0, half), (half, self.index.size))
-        rows, known = np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
-        return (
-            self._with_recorded(rows, known, allowed, least)
-            if len(self.own.rows)
-            else (rows, known)
-        )
-
-    def _with_recorded(
-        self, rows: Ints, known: Floats, allowed: Mask, least: np.float32
-    ) -> tuple[Ints, Floats]:
-        """What was found, with the records that a few firms have with the town itself."""
-        own = self.own.rows
-        sums, share, at, slopes, first, first_of, second, second_of, base = self.arrays
-        more = (self.own.values / self.scale).astype(np.float32)
-        places, values = np.empty(len(own), np.int32), np.empty(len(own), np.float32)
-        size = kernels.quick_rows(
-            sums[own], share, at, slopes, first, first_of[own], second, second_of[own],
-            base[own] + more, allowed[own], 0, len(own), least, places, values,
-        )  # fmt: skip
-        others = ~self.own.places(rows)[1]
-        rows = np.concatenate([rows[others], own[places[:size]]])
-        return rows, np.concatenate([known[others], values[:size]])
+        return np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
 
     @property
     def _zeros(self) -> Whole:
@@ -135,7 +115,7 @@ class Quick:
         model = self.model
         same = {n: model.weights[n] for n in sorted(TOWNLESS & self.parts.keys())}
         curves = tuple((n, model.curves[n]) for n in same if n in model.curves)
-        key = tuple(same.items()), curves
+        key = self.day, tuple(same.items()), curves
         base: Floats = self.index.recent("base", key, lambda: self._added(same))
         return base
 
@@ -143,33 +123,20 @@ class Quick:
         base = np.zeros(self.index.size, np.float32)
         for name, weight in weights.items():
             part: Any = self.parts[name]
-            if isinstance(part, Column):
-                at, slopes, none = self._curve(name)
-                share = np.array([weight, none], np.float32)
-                kernels.add_column(
-                    part.numbers, part.best, part.neutral, share, at, slopes, base
-                )  # fmt: skip
-            else:
-                values = self.model.bend(name, part.found.values)
-                zero = self.model.bend(name, np.zeros(1))[0]
-                if zero:
-                    base += np.float32(weight * zero)
-                more = (values - zero).astype(np.float32)
-                kernels.add_rows(part.found.rows, more, weight, base)
+            at, slopes, none = self._curve(name)
+            share = np.array([weight, none], np.float32)
+            kernels.add_column(part.numbers, part.best, part.neutral, share, at, slopes, base)
         return base
 
-    def _recorded(self) -> tuple[Sparse, np.float32]:
-        """The points of firms' own records with the town, and those of none."""
-        own = {
-            n: part.found
-            for n, part in self.parts.items()
-            if isinstance(part, Scattered) and n not in TOWNLESS
-        }
-        rows = np.unique(np.concatenate([np.empty(0, np.int64), *(f.rows for f in own.values())]))
+    def _recorded(self) -> tuple[Ints, Floats, np.float32]:
+        """The rows and points of firms' own records with the town, and those of none."""
+        own = {n: part.found for n, part in self.parts.items() if isinstance(part, Scattered)}
+        some = [found.rows for found in own.values()] or [np.empty(0, np.int64)]
+        rows = reduce(np.union1d, some)
         points, none = np.zeros(len(rows)), 0.0
         for name, found in own.items():
             zero = self.points[name] * float(self.model.bend(name, np.zeros(1))[0])
             values = self.points[name] * self.model.bend(name, found.values)
             points[np.searchsorted(rows, found.rows)] += values - zero
             none += zero
-        return Sparse(rows, points), np.float32(none)
+        return rows, points.astype(np.float32), np.float32(none)

@@ -221,10 +221,14 @@ def _of_firms(name: str, found: Compared) -> Part | None:
     """What a firm did, whoever asks."""
     if found.index.events.empty:
         return None
-    if found.query.day is not None:
-        return _scattered(found.events.firms[name], found.index)
-    make = partial(_scattered, found.events.firms[name], found.index)
-    return found.index.kept(("part", name), make)
+    numbers = found.events.firms[name]
+
+    def best() -> float:
+        return float(np.nanmax(numbers, where=found.index.active, initial=0.0))
+
+    day = found.query.day
+    top = best() if day is not None else found.index.kept(("best", name), best)
+    return Column(numbers, top, 0.0) if top > 0 else None
 
 
 def _with_town(name: str, found: Compared) -> Part | None:

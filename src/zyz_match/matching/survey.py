@@ -191,19 +191,19 @@ def _look(queries: Sequence[Query], index: Index, i: int, seen: Sequence[Seen]) 
     asked, active = [_asked(q, index, segment) for q in queries], index.active[here]
     alive = index.kept(("alive", i), lambda: as_bits(index.alive[here]))
 
-    def look(blocks: range) -> list[Ints]:
+    starts = iter(range(0, segment.blocks, AT_ONCE))  # who has done its blocks takes the next ones
+
+    def look(_: int) -> list[Ints]:
         covered = [np.zeros_like(s.covered) for s in seen]
-        for low in range(blocks.start, blocks.stop, AT_ONCE):
-            few = range(low, min(low + AT_ONCE, blocks.stop))
+        for low in starts:
+            few = range(low, min(low + AT_ONCE, segment.blocks))
             for j, query in enumerate(queries):
                 segment.sum_words(asked[j], active, few, seen[j].sums[here], tops[j])
                 if len(covered[j]):
                     segment.cover(query.cover, alive, few, seen[j].bits[i], covered[j])
         return covered
 
-    half, whole = segment.blocks // 2, segment.blocks
-    parts = beside(look, range(half), range(half, whole)) if half else (look(range(whole)),)
-    for part in parts:
+    for part in beside(look, 0, 1) if segment.blocks > AT_ONCE else (look(0),):
         for one, covered in zip(seen, part, strict=True):
             one.covered += covered
     return [start + _head(one.sums[here], top, active) for one, top in zip(seen, tops, strict=True)]
@@ -220,8 +220,9 @@ def _head(sums: Whole, tops: Whole, active: Mask) -> Ints:
         least = max(1, int(np.partition(tops, len(tops) - HEAD)[len(tops) - HEAD]))
     else:
         least = 1
-    rows = np.empty(kernels.GROUP * int(np.count_nonzero(tops >= least)), np.int64)
-    rows = rows[: kernels.rows_from(sums, tops, active, least, rows)]
+    some = np.flatnonzero(tops >= least)
+    rows = np.empty(kernels.GROUP * len(some), np.int64)
+    rows = rows[: kernels.rows_from(sums, active, some, least, rows)]
     if len(rows) > HEAD:
         values = sums[rows]
         rows = rows[values >= np.partition(values, len(values) - HEAD)[len(values) - HEAD]]
@@ -266,8 +267,12 @@ def industries(query: Query, index: Index) -> Floats | None:
     """Nearness of every industry label to the town's targets, NaN for no label; None without."""
     if not query.targets:
         return None
-    near = [index.industry_nearness(t.code) * np.float32(t.weight) for t in query.targets]
-    return np.asarray(np.max(near, axis=0), dtype=np.float32)
+
+    def nearest() -> Floats:
+        near = [index.industry_nearness(t.code) * np.float32(t.weight) for t in query.targets]
+        return np.asarray(np.max(near, axis=0), dtype=np.float32)
+
+    return index.recent("industries", query.targets, nearest, TOWNS)
 
 
 def places(query: Query, index: Index) -> Floats | None:
