@@ -344,14 +344,18 @@ def cover(
                     if rare[p] >= (block + 1) * BLOCK:
                         break
                     _set(own, rare[p] - block * BLOCK)
+        here = alive[start : start + some]
         for t in range(len(term_starts) - 1):
-            both = out[t, start : start + some]
-            both[:] = alive[start : start + some]
-            for k in range(term_starts[t], term_starts[t + 1]):
-                both &= bits[needed[k], :some]
+            both, own = out[t, start : start + some], bits[needed[term_starts[t]]]
+            for i in range(some):
+                both[i] = here[i] & own[i]
+            for k in range(term_starts[t] + 1, term_starts[t + 1]):
+                own = bits[needed[k]]
+                for i in range(some):
+                    both[i] &= own[i]
             count = 0
-            for word in both:
-                count += _count_bits(word)
+            for i in range(some):
+                count += _count_bits(both[i])
             counts[t] += count
 
 
