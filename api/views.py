@@ -25,7 +25,7 @@ from zyz_match.domain import (
     TownFit,
 )
 from zyz_match.profiles import town_to
-from zyz_match.service import KEPT_LISTS
+from zyz_match.service import KEPT_K, KEPT_LISTS
 from zyz_match.upsert_desk import Stored
 
 View = dict[str, Any]
@@ -166,7 +166,7 @@ def _match_items(matches: Matches, include: frozenset[str]) -> bytes:
     return written([match_view(m, include) for m in matches])
 
 
-_ITEMS = Written(_match_items, KEPT_LISTS)
+_ITEMS = Written(_match_items, KEPT_LISTS, KEPT_K)
 
 
 def match_page(shortlist: Shortlist, next_cursor: str | None, include: frozenset[str]) -> View:

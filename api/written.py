@@ -17,10 +17,15 @@ class _Kept(NamedTuple):
 
 
 class Written:
-    """The JSON of the matches shown last, by the very tuple and what is included of them."""
+    """The JSON of the matches shown last, by the very tuple and what is included of them.
 
-    def __init__(self, write: Callable[[Matches, frozenset[str]], bytes], most: int) -> None:
-        self._write, self._most = write, most
+    Those of the last `most` lists of up to `longest` matches are kept.
+    """
+
+    def __init__(
+        self, write: Callable[[Matches, frozenset[str]], bytes], most: int, longest: int
+    ) -> None:
+        self._write, self._most, self._longest = write, most, longest
         self._kept = Recent[_Kept]()
 
     def of(self, matches: Matches, include: frozenset[str]) -> orjson.Fragment:
@@ -29,4 +34,5 @@ class Written:
         def write() -> _Kept:
             return _Kept(matches, orjson.Fragment(self._write(matches, include)))
 
-        return self._kept.of((id(matches), include), write, self._most).text
+        most = self._most if len(matches) <= self._longest else 0
+        return self._kept.of((id(matches), include), write, most).text

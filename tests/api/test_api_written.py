@@ -15,7 +15,7 @@ class Writer:
 
     def __init__(self, most: int = 2) -> None:
         self.count = 0
-        self.written = Written(self.write, most)
+        self.written = Written(self.write, most, longest=2)
 
     def write(self, some: Matches, include: frozenset[str]) -> bytes:
         self.count += 1
@@ -46,3 +46,10 @@ def test_the_matches_shown_longest_ago_make_room() -> None:
     assert writer.count == 3
     writer.read(b)
     assert writer.count == 4
+
+
+def test_a_long_list_is_not_kept_and_pushes_no_other_out() -> None:
+    writer, short, long = Writer(most=1), matches("甲厂"), matches("乙厂") * 3
+    for some in (short, long, long, short):
+        writer.read(some)
+    assert writer.count == 3

@@ -56,3 +56,9 @@ def test_a_failure_is_told_to_all_that_it_kept_unwritten_and_to_nobody_else() ->
             with pytest.raises(ValueError, match="disk is full"):
                 failed.result()
     assert slow.jointly.add(4) == 40
+
+
+def test_a_result_too_few_is_an_error_and_leaves_nobody_waiting() -> None:
+    jointly = Jointly[int, int](lambda things: [])
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match="shorter"):
+        pool.submit(jointly.add, 1).result(10)

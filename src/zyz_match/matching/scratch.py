@@ -1,10 +1,11 @@
 """Large arrays that are used again: to get fresh memory takes longer than the sums put into it."""
 
 import weakref
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
-from threading import RLock
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ class Scratch:
 
     def __init__(self) -> None:
         self._free: list[npt.NDArray[np.uint8]] = []
-        self._lock = RLock()  # a finalizer may run anywhere, within `_take` too
+        self._given = deque[npt.NDArray[np.uint8]]()  # back, but not yet among the free ones
+        self._lock = Lock()
 
     @contextmanager
     def lent(self, shape: int | tuple[int, ...], kind: Any) -> Iterator[npt.NDArray[Any]]:
@@ -38,6 +40,7 @@ class Scratch:
     def _take(self, shape: int | tuple[int, ...], kind: Any) -> npt.NDArray[Any]:
         size = np.dtype(kind).itemsize * (shape if isinstance(shape, int) else prod(shape))
         with self._lock:
+            self._sort_in()
             fitting = [i for i, free in enumerate(self._free) if len(free) >= size]
             best = min(fitting, key=lambda i: len(self._free[i]), default=None)
             buffer = np.empty(size, np.uint8) if best is None else self._free.pop(best)
@@ -45,10 +48,19 @@ class Scratch:
         return array
 
     def _give(self, array: npt.NDArray[Any]) -> None:
+        """Take an array back; a finalizer may call this anywhere, while `_take` is at work too."""
         buffer = array
         while isinstance(buffer.base, np.ndarray):
             buffer = buffer.base
-        with self._lock:
-            self._free.append(buffer)
-            if len(self._free) > FREE:
-                del self._free[min(range(len(self._free)), key=lambda i: len(self._free[i]))]
+        self._given.append(buffer)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._sort_in()
+            finally:
+                self._lock.release()
+
+    def _sort_in(self) -> None:
+        while self._given:
+            self._free.append(self._given.popleft())
+        while len(self._free) > FREE:
+            del self._free[min(range(len(self._free)), key=lambda i: len(self._free[i]))]

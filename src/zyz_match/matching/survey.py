@@ -162,11 +162,16 @@ def reads(query: Query, index: Index) -> tuple[int, int]:
 def surveys(queries: Sequence[Query], index: Index) -> Iterator[tuple[Survey, Seen]]:
     """What an index tells of each town, some towns in one pass."""
     for low in range(0, len(queries), TOWNS):
-        some = queries[low : low + TOWNS]
-        seen = [Seen(index, len(q.cover.weights)) for q in some]
-        heads = [_look(some, index, i, seen) for i in range(len(index.segments))]
-        for query, one, rows in zip(some, seen, zip(*heads, strict=True), strict=True):
-            yield _survey(query, index, one, np.concatenate(rows)), one
+        yield from _pass(queries[low : low + TOWNS], index)
+
+
+def _pass(queries: Sequence[Query], index: Index) -> Iterator[tuple[Survey, Seen]]:
+    """What an index tells of some towns; their arrays are free before those of the next ones."""
+    seen = [Seen(index, len(q.cover.weights)) for q in queries]
+    heads = [_look(queries, index, i, seen) for i in range(len(index.segments))]
+    for query, rows in zip(queries, zip(*heads, strict=True), strict=True):
+        one = seen.pop(0)
+        yield _survey(query, index, one, np.concatenate(rows)), one
 
 
 def _survey(query: Query, index: Index, seen: Seen, rows: Ints) -> Survey:

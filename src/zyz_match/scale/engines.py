@@ -17,6 +17,12 @@ from zyz_match.scale.work import opened
 
 LOCAL_WORKERS = 2  # processes, where no cluster is named
 WAIT_SECONDS = 60  # for a scheduler, and for the first of its workers
+# Workers of ours keep the memory that a task gave back, for the next one to use, and are not
+# interrupted a hundred times a second to be watched
+SETTINGS = {
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+    "distributed.worker.profile.enabled": False,
+}
 Run = Callable[[Sequence[Task]], Iterator[Done]]  # tasks -> what was done, in any order
 
 
@@ -73,7 +79,7 @@ def _distributed() -> Any:
 def _client(scheduler: str | None, stack: ExitStack) -> Any:
     distributed = _distributed()
     if scheduler is None:
-        with _interrupts_for_us():
+        with _interrupts_for_us(), import_module("dask").config.set(SETTINGS):
             cluster = distributed.LocalCluster(
                 n_workers=LOCAL_WORKERS, threads_per_worker=1, processes=True, host="127.0.0.1",
                 dashboard_address=None, memory_limit=0, silence_logs=logging.CRITICAL,

@@ -37,9 +37,10 @@ class Jointly(Generic[T, R]):
         taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
         try:
             results = self._write([thing for thing, _ in taken])
+            answers = list(zip(taken, results, strict=True))
         except BaseException as error:
             for _, waiting in taken:
                 waiting.set_exception(error)
         else:
-            for (_, waiting), result in zip(taken, results, strict=True):
+            for (_, waiting), result in answers:
                 waiting.set_result(result)
