@@ -16,7 +16,9 @@ from zyz_match.matching import kernels, survey
 from zyz_match.matching.index import Index
 from zyz_match.matching.model import PRIOR, Model, Scores
 from zyz_match.matching.pool import candidates, filter_mask
+from zyz_match.matching.query import prepare
 from zyz_match.matching.quick import LACKING, SLACK
+from zyz_match.matching.similarity import look
 
 PHRASES = (
     "球墨铸铁管件制造", "灰铸铁件加工", "汽车铸件销售", "高纯生铁冶炼", "硅铁销售", "球化剂生产",
@@ -172,6 +174,19 @@ def test_what_firms_did_counts_in_a_quick_look_and_in_the_list(
     quick_is_close(scores, np.arange(0, ACTIVE.size, 7))
     order = np.lexsort((np.arange(ACTIVE.size), -scores.total))
     assert scores.best(k, ACTIVE.active).rows.tolist() == order[:k].tolist()
+
+
+def test_what_firms_did_counts_as_of_the_day_that_is_asked_for() -> None:
+    town, lists = leads_world.towns()[0], []
+    found = look(prepare(town, ACTIVE.features.words_), ACTIVE)
+    deeds = Model({"words": 1.0, "activity": 26.0, "recency": 26.0})
+    for day in (None, ACTIVE.events.now - 1200, ACTIVE.events.now - 600):
+        scores = deeds.weigh(replace(found, query=replace(found.query, day=day)))
+        quick_is_close(scores, np.arange(0, ACTIVE.size, 7))
+        order = np.lexsort((np.arange(ACTIVE.size), -scores.total))
+        lists.append(scores.best(30, ACTIVE.active).rows.tolist())
+        assert lists[-1] == order[:30].tolist()
+    assert len(set(map(tuple, lists))) == 3
 
 
 @pytest.mark.slow

@@ -223,11 +223,11 @@ def _of_firms(name: str, found: Compared) -> Part | None:
         return None
     numbers = found.events.firms[name]
 
-    def best() -> float:
+    def most() -> float:
         return float(np.nanmax(numbers, where=found.index.active, initial=0.0))
 
     day = found.query.day
-    top = best() if day is not None else found.index.kept(("best", name), best)
+    top = most() if day is not None else found.index.kept(("most", name), most)
     return Column(numbers, top, 0.0) if top > 0 else None
 
 
