@@ -50,6 +50,8 @@ def test_the_matches_shown_longest_ago_make_room() -> None:
 
 def test_a_long_list_is_not_kept_and_pushes_no_other_out() -> None:
     writer, short, long = Writer(most=1), matches("甲厂"), matches("乙厂") * 3
-    for some in (short, long, long, short):
+    for some in (short, long, short):
         writer.read(some)
+    assert writer.count == 2
+    writer.read(long)
     assert writer.count == 3

@@ -7,18 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.matching.leads_world import REGIONS, TRADES, events, firms
-from zyz_match.matching.events import HALF_LIFE, YEAR, EventFeatures, Sparse, days_of
+from zyz_match.matching.events import HALF_LIFE, YEAR, EventFeatures, days_of
 from zyz_match.matching.similarity import DATED
 
 IDS = firms()["firm_id"]
 FITTED = EventFeatures().fit(events(), IDS)
 DAYS = st.integers(FITTED.now - 1500, FITTED.now)
-
-
-def dense(found: Sparse, size: int) -> np.ndarray:
-    out = np.full(size, np.nan, dtype=np.float32)
-    out[found.rows] = found.values
-    return out
 
 
 def plain(day: int) -> dict[str, np.ndarray]:
@@ -55,10 +49,11 @@ def plain(day: int) -> dict[str, np.ndarray]:
 @given(DAYS)
 def test_every_number_is_that_of_a_plain_count(day: int) -> None:
     state = FITTED.as_of(day)
-    town = state.of_town(REGIONS[:1], TRADES[1:2], ())
-    ours = {**state.firms, **{n: dense(found, len(IDS)) for n, found in town.items()}}
+    ours = {**state.firms, **state.of_town(REGIONS[:1], TRADES[1:2], ())}
     for name, values in plain(day).items():
-        np.testing.assert_allclose(ours[name], values.astype("f4"), rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            ours[name].dense(len(IDS)), values.astype(np.float32), rtol=1e-6, err_msg=name
+        )
 
 
 @settings(max_examples=12, deadline=None)
@@ -68,8 +63,9 @@ def test_what_happens_on_the_day_or_later_changes_nothing(day: int) -> None:
     if known.empty:
         return
     before, after = EventFeatures().fit(known, IDS).as_of(day), FITTED.as_of(day)
-    for name, numbers in before.firms.items():
-        np.testing.assert_array_equal(after.firms[name], numbers)
+    for name, (rows, values) in before.firms.items():
+        np.testing.assert_array_equal(after.firms[name][0], rows)
+        np.testing.assert_array_equal(after.firms[name][1], values)
     one, other = (s.of_town(REGIONS[:2], TRADES[:1], (3,)) for s in (before, after))
     for name in one:
         np.testing.assert_array_equal(one[name][0], other[name][0])
@@ -88,7 +84,7 @@ def test_an_anchor_is_a_partner_though_it_never_invested_here() -> None:
 
 
 def test_the_record_tells_what_the_numbers_were_made_of() -> None:
-    row = int(np.nanargmax(FITTED.present.firms["activity"]))
+    row = int(np.argmax(FITTED.present.firms["activity"].dense(len(IDS))))
     record = FITTED.present.record(row, REGIONS[:1], TRADES[:1])
     own = events()[events()["firm_id"] == IDS.iloc[row]]
     deals = own.drop_duplicates(["target", "date"])

@@ -59,6 +59,15 @@ def test_a_failure_is_told_to_all_that_it_kept_unwritten_and_to_nobody_else() ->
 
 
 def test_a_result_too_few_is_an_error_and_leaves_nobody_waiting() -> None:
-    jointly = Jointly[int, int](lambda things: [])
-    with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match="shorter"):
-        pool.submit(jointly.add, 1).result(10)
+    slow = Slow()
+    slow.jointly._write = lambda things: slow.write(things)[:1]
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(slow.jointly.add, 0)
+        assert slow.begun.wait(10)
+        others = [pool.submit(slow.jointly.add, i) for i in (1, 2)]
+        slow.wait_for(2)
+        slow.let.set()
+        assert first.result(10) == 0
+        for failed in others:
+            with pytest.raises(ValueError, match="shorter"):
+                failed.result(10)

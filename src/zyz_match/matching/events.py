@@ -42,6 +42,12 @@ class Sparse(NamedTuple):
         at = np.searchsorted(self.rows, rows).clip(max=len(self.rows) - 1)
         return at, self.rows[at] == rows
 
+    def dense(self, firms: int) -> Numbers:
+        """The values of so many firms, NaN where there is no record."""
+        out = np.full(firms, np.nan, np.float32)
+        out[self.rows] = self.values
+        return out
+
 
 class EventFeatures:
     """Dated events of firms, laid out so that they can be counted as of any day.
@@ -145,27 +151,28 @@ class EventState:
     # the firm alone ---------------------------------------------------------------------------
 
     @cached_property
-    def firms(self) -> Mapping[str, Numbers]:
-        """activity, recency, rhythm and breadth of every firm, NaN for one without a deal."""
+    def firms(self) -> Mapping[str, Sparse]:
+        """activity, recency, rhythm and breadth of every firm with a deal."""
         e, n = self.events, self.until
         some = e.deals[:n]
         rows, age = e.rows[:n][some], (self.day - e.days[:n][some]).astype(np.float64)
-        idle = np.bincount(rows, minlength=e.size) == 0
+        known = np.flatnonzero(np.bincount(rows, minlength=e.size))
 
         def per_firm(weights: Floats) -> Floats:
-            return np.bincount(rows, weights, e.size).astype(np.float64)
+            return np.asarray(np.bincount(rows, weights, e.size)[known])
 
         youngest = np.full(e.size, np.inf)
         np.minimum.at(youngest, rows, age)
         recent = per_firm((age <= YEAR).astype(np.float64))
         before = per_firm(((age > YEAR) & (age <= 2 * YEAR)).astype(np.float64))
-        found = {
-            "activity": np.log1p(per_firm(0.5 ** (age / HALF_LIFE))),
-            "recency": 0.5 ** (youngest / YEAR),
-            "rhythm": np.maximum(0.0, recent - before) / (recent + before + 1),
-            "breadth": np.log1p(np.bincount(e.rows[:n], e.new_places[:n], e.size)),
+        return {
+            "activity": Sparse(known, np.log1p(per_firm(0.5 ** (age / HALF_LIFE)))),
+            "recency": Sparse(known, 0.5 ** (youngest[known] / YEAR)),
+            "rhythm": Sparse(known, np.maximum(0.0, recent - before) / (recent + before + 1)),
+            "breadth": Sparse(
+                known, np.log1p(np.bincount(e.rows[:n], e.new_places[:n], e.size)[known])
+            ),
         }
-        return {name: np.where(idle, np.nan, x).astype(np.float32) for name, x in found.items()}
 
     def record(self, row: int, regions: Sequence[str], industries: Sequence[str]) -> "Record":
         """What one firm did, in numbers that can be told."""

@@ -315,9 +315,9 @@ def cover(
     """The living firms of some blocks that hold every n-gram of a term, as a bit set for each term.
 
     `places` are the layout numbers of distinct n-grams; term t needs all of
-    `needed[term_starts[t]:term_starts[t + 1]]`, numbers into `places`. Bit i of word j of `alive`
-    and of a row of `out` (or of `held`, the bit sets of the dense n-grams) is firm 64 j + i. To
-    `counts` is added how many firms cover each term.
+    `needed[term_starts[t]:term_starts[t + 1]]`, at least one, numbers into `places`. Bit i of
+    word j of `alive` and of a row of `out` (or of `held`, the bit sets of the dense n-grams) is
+    firm 64 j + i. To `counts` is added how many firms cover each term.
     """
     words = BLOCK // GROUP
     bits = np.empty((len(places), words), np.uint64)

@@ -11,7 +11,7 @@ import numpy as np
 
 from zyz_match.matching import kernels
 from zyz_match.matching.segment import Floats, Ints, Mask, Whole
-from zyz_match.matching.similarity import TOWNLESS, Labelled, Scattered, Words
+from zyz_match.matching.similarity import Column, Labelled, Scattered, Words
 from zyz_match.matching.threads import beside
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ class Quick:
 
     def __init__(self, scores: "Scores") -> None:
         self.model, self.index = scores.model, scores.index  # not the scores: they hold this
-        self.day = scores.query.day
         self.scored = 0  # firms that the last list scored wholly
         self.points = {
             c.name: float(p) for c, p in zip(scores.components, scores.points, strict=True)
@@ -111,11 +110,11 @@ class Quick:
         return table.astype(np.float32), part.labels
 
     def _base(self) -> Floats:
-        """Weight x value of what a firm is and did, whoever asks, added up."""
-        model = self.model
-        same = {n: model.weights[n] for n in sorted(TOWNLESS & self.parts.keys())}
+        """Weight x value of the columns, which are the same whoever asks, added up."""
+        model, names = self.model, [n for n, part in self.parts.items() if isinstance(part, Column)]
+        same = {n: model.weights[n] for n in sorted(names)}
         curves = tuple((n, model.curves[n]) for n in same if n in model.curves)
-        key = self.day, tuple(same.items()), curves
+        key = tuple(same.items()), curves
         base: Floats = self.index.recent("base", key, lambda: self._added(same))
         return base
 
@@ -129,7 +128,7 @@ class Quick:
         return base
 
     def _recorded(self) -> tuple[Ints, Floats, np.float32]:
-        """The rows and points of firms' own records with the town, and those of none."""
+        """The rows and points of the firms that have records, and the points of none."""
         own = {n: part.found for n, part in self.parts.items() if isinstance(part, Scattered)}
         some = [found.rows for found in own.values()] or [np.empty(0, np.int64)]
         rows = reduce(np.union1d, some)

@@ -218,17 +218,18 @@ class Column:
 
 
 def _of_firms(name: str, found: Compared) -> Part | None:
-    """What a firm did, whoever asks."""
+    """What a firm did, whoever asks; for today as a column, since every list looks at it."""
     if found.index.events.empty:
         return None
-    numbers = found.events.firms[name]
+    if found.query.day is not None:
+        return _scattered(found.events.firms[name], found.index)
+    make = partial(_as_column, found.events.firms[name], found.index)
+    return found.index.kept(("part", name), make)
 
-    def most() -> float:
-        return float(np.nanmax(numbers, where=found.index.active, initial=0.0))
 
-    day = found.query.day
-    top = most() if day is not None else found.index.kept(("most", name), most)
-    return Column(numbers, top, 0.0) if top > 0 else None
+def _as_column(some: Sparse, index: Index) -> Part | None:
+    part = _scattered(some, index)
+    return Column(part.found.dense(index.size), 1.0, 0.0) if part else None
 
 
 def _with_town(name: str, found: Compared) -> Part | None:
@@ -242,7 +243,7 @@ def _with_town(name: str, found: Compared) -> Part | None:
     )
 
 
-def _scattered(some: Sparse, index: Index) -> Part | None:
+def _scattered(some: Sparse, index: Index) -> Scattered | None:
     top = some.values[index.active[some.rows]].max(initial=0.0)
     if top <= 0:
         return None

@@ -166,7 +166,7 @@ def surveys(queries: Sequence[Query], index: Index) -> Iterator[tuple[Survey, Se
 
 
 def _pass(queries: Sequence[Query], index: Index) -> Iterator[tuple[Survey, Seen]]:
-    """What an index tells of some towns; their arrays are free before those of the next ones."""
+    """What an index tells of some towns; all but the last's arrays are free for the next pass."""
     seen = [Seen(index, len(q.cover.weights)) for q in queries]
     heads = [_look(queries, index, i, seen) for i in range(len(index.segments))]
     for query, rows in zip(queries, zip(*heads, strict=True), strict=True):
