@@ -202,7 +202,7 @@ class Scores:
         Exact: a firm is left out unseen only when even the most that it lacks would not do.
         """
         size, head = FIRST * k, self.found.seen.head
-        head = np.sort(head[allowed[head]][:size])
+        head = np.sort(head[allowed[head]][:size])  # rows in order lie nearer to each other
         enough = self._kth(k, head, self.totals(head), after)
         rows, quick = self.quick.look(allowed, self.quick.least(enough))
         while size < len(rows) and (enough == -np.inf or len(rows) > MANY * k):

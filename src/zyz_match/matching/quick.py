@@ -4,8 +4,9 @@ A quick score is the whole score without terms, latent and peers, which need a f
 the index; none of them can add more than its points.
 """
 
+from collections.abc import Mapping
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -111,20 +112,21 @@ class Quick:
 
     def _base(self) -> Floats:
         """Weight x value of the columns, which are the same whoever asks, added up."""
-        model, names = self.model, [n for n, part in self.parts.items() if isinstance(part, Column)]
-        same = {n: model.weights[n] for n in sorted(names)}
-        curves = tuple((n, model.curves[n]) for n in same if n in model.curves)
-        key = tuple(same.items()), curves
-        base: Floats = self.index.recent("base", key, lambda: self._added(same))
+        model = self.model
+        columns = {n: part for n, part in self.parts.items() if isinstance(part, Column)}
+        weights = tuple((n, model.weights[n]) for n in columns)
+        curves = tuple((n, model.curves[n]) for n in columns if n in model.curves)
+        base: Floats = self.index.recent("base", (weights, curves), lambda: self._added(columns))
         return base
 
-    def _added(self, weights: dict[str, float]) -> Floats:
+    def _added(self, columns: Mapping[str, Column]) -> Floats:
         base = np.zeros(self.index.size, np.float32)
-        for name, weight in weights.items():
-            part: Any = self.parts[name]
+        for name, column in columns.items():
             at, slopes, none = self._curve(name)
-            share = np.array([weight, none], np.float32)
-            kernels.add_column(part.numbers, part.best, part.neutral, share, at, slopes, base)
+            share = np.array([self.model.weights[name], none], np.float32)
+            kernels.add_column(
+                column.numbers, column.best, column.neutral, share, at, slopes, base
+            )  # fmt: skip
         return base
 
     def _recorded(self) -> tuple[Ints, Floats, np.float32]:

@@ -196,9 +196,7 @@ def _look(queries: Sequence[Query], index: Index, i: int, seen: Sequence[Seen]) 
     asked, active = [_asked(q, index, segment) for q in queries], index.active[here]
     alive = index.kept(("alive", i), lambda: as_bits(index.alive[here]))
 
-    starts = iter(range(0, segment.blocks, AT_ONCE))  # who has done its blocks takes the next ones
-
-    def look(_: int) -> list[Ints]:
+    def look(starts: Iterator[int]) -> list[Ints]:
         covered = [np.zeros_like(s.covered) for s in seen]
         for low in starts:
             few = range(low, min(low + AT_ONCE, segment.blocks))
@@ -208,7 +206,8 @@ def _look(queries: Sequence[Query], index: Index, i: int, seen: Sequence[Seen]) 
                     segment.cover(query.cover, alive, few, seen[j].bits[i], covered[j])
         return covered
 
-    for part in beside(look, 0, 1) if segment.blocks > AT_ONCE else (look(0),):
+    starts = iter(range(0, segment.blocks, AT_ONCE))  # who has done its blocks takes the next ones
+    for part in beside(look, starts, starts) if segment.blocks > AT_ONCE else (look(starts),):
         for one, covered in zip(seen, part, strict=True):
             one.covered += covered
     return [start + _head(one.sums[here], top, active) for one, top in zip(seen, tops, strict=True)]
