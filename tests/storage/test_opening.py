@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -156,6 +157,29 @@ def test_a_writer_that_waits_too_long_is_told_so(
         load_rows(store, ROWS[:9], write_too)
         assert "另一个任务" in message
         assert load(hasty, {"name": "另一家"}).created == 1
+
+
+def test_a_writer_looks_again_soon_while_another_is_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    naps: list[float] = []
+    with Store.open(sqlite_url(tmp_path / "zyz.db")) as waiting:
+        other = sqlite3.connect(tmp_path / "zyz.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+
+        def nap(seconds: float) -> None:
+            naps.append(seconds)
+            if sum(naps) > 1:
+                other.execute("ROLLBACK")
+
+        clock = SimpleNamespace(monotonic=lambda: sum(naps), sleep=nap)
+        monkeypatch.setattr("zyz_match.storage.database.time", clock)
+        assert load(waiting, {"name": "另一家"}).created == 1
+        other.close()
+        with waiting._database.write() as connection:  # how long SQLite itself waits later
+            assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 10_000
+    assert naps[:3] == [0.0005] * 3
+    assert max(naps) <= 0.1 * sum(naps)
 
 
 # what can be wrong with a place --------------------------------------------------------------

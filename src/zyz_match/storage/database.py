@@ -21,6 +21,7 @@ from zyz_match.storage.migrations import FOLDER, HEAD, VERSION_TABLE
 from zyz_match.storage.tables import metadata
 
 WAIT_SECONDS = 10
+NAP_SECONDS, NAP_SHARE = 0.0005, 0.1  # a writer looks again after so much, or of what it waited
 _WRITE_LOCK = 0x7A797A  # advisory lock of PostgreSQL: one writer at a time, as in SQLite
 
 
@@ -207,10 +208,35 @@ def _sqlite(url: URL) -> Engine:
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         options = connection.get_execution_options()
-        write = options.get("zyz_write") or options.get("zyz_rows")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        if options.get("zyz_write") or options.get("zyz_rows"):
+            _begin_writing(connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _begin_writing(connection: Connection) -> None:
+    """Begin as soon as the writer before is done, or with SQLite's error after WAIT_SECONDS.
+
+    SQLite would nap ever longer while it waits, and the store lie idle (docs/decisions/0025).
+    """
+    driver: Any = connection.connection.driver_connection
+    begun = time.monotonic()
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        while (waited := time.monotonic() - begun) < WAIT_SECONDS:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if not faults.is_locked(error):
+                    raise
+                time.sleep(max(NAP_SECONDS, NAP_SHARE * waited))
+            else:
+                return
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {WAIT_SECONDS * 1000}")
 
 
 def _on_read_only_disk(path: Path) -> bool:
