@@ -14,7 +14,7 @@ from zyz_match.matching.model import Model
 from zyz_match.matching.overlap import Overlap
 from zyz_match.matching.phrases import cut, term_phrases
 from zyz_match.matching.query import PRODUCTS, prepare
-from zyz_match.matching.shown import Recent, ShownFirm, shown_firms
+from zyz_match.matching.shown import PerRow, ShownFirm, shown_firms
 
 SYLLABLES = "铸铁件管生产销售机械阀门泵a1"
 TEXTS = st.lists(st.text(SYLLABLES, min_size=1, max_size=7), min_size=1, max_size=6).map("；".join)
@@ -136,7 +136,7 @@ def test_a_changed_profile_changes_what_is_said(index: Index) -> None:
 
 
 def test_more_firms_than_are_kept_are_given_all_the_same() -> None:
-    kept: Recent[int] = Recent(3)
+    kept: PerRow[int] = PerRow(3)
     asked: list[list[int]] = []
 
     def make(rows: list[int]) -> list[int]:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import sqlite3
 import stat
 import threading
 import time
@@ -310,6 +311,16 @@ def test_a_full_disk_leaves_no_backup_and_says_so(store: Store, tmp_path: Path) 
         signal.signal(signal.SIGXFSZ, handler)
     assert not list(tmp_path.glob("b")) + list(tmp_path.glob(".zyz-*"))
     assert "db.backup" not in {n.action for n in store.audit.find(Wanted(), None, 99)}
+
+
+def test_a_value_that_is_no_text_is_named_and_leaves_no_backup(tmp_path: Path) -> None:
+    with Store.open(f"sqlite:///{tmp_path / 'zyz.db'}") as store:
+        load(store, {"name": "合成甲公司"})
+        with sqlite3.connect(tmp_path / "zyz.db") as other:
+            other.execute("UPDATE firm SET scope = x'00ff'")
+        with pytest.raises(StorageError, match="“firm”第 1 行"):
+            store.back_up(tmp_path / "x.zip", None)
+    assert not [*tmp_path.glob("*.zip"), *tmp_path.glob(".zyz-*")]
 
 
 # while others write ------------------------------------------------------------------------

@@ -16,7 +16,7 @@ T = TypeVar("T")
 KEPT_FIRMS = 2048
 
 
-class Recent(Generic[T]):
+class PerRow(Generic[T]):
     """What was made of rows lately; all goes when there is no room left."""
 
     def __init__(self, most: int) -> None:
@@ -48,7 +48,7 @@ class ShownFirm(NamedTuple):
 
 def shown_firms(index: Index, rows: Sequence[int]) -> list[ShownFirm]:
     """The firms of the given rows, in their order; those shown lately are kept."""
-    kept: Recent[ShownFirm] = index.kept(("shown",), lambda: Recent(KEPT_FIRMS))
+    kept: PerRow[ShownFirm] = index.kept(("shown",), lambda: PerRow(KEPT_FIRMS))
     return kept.of(rows, lambda lacking: _taken(index, lacking))
 
 

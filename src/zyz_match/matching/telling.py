@@ -10,7 +10,7 @@ from zyz_match.matching.events import Record
 from zyz_match.matching.index import Index
 from zyz_match.matching.overlap import Overlap, Words
 from zyz_match.matching.query import Query
-from zyz_match.matching.shown import Recent, ShownFirm, shown_firms
+from zyz_match.matching.shown import PerRow, ShownFirm, shown_firms
 from zyz_match.matching.wording import (
     WordMatch,
     capacity_lines,
@@ -45,9 +45,9 @@ class Teller:
 
     def __init__(self, query: Query, index: Index) -> None:
         self.query = query
-        self.records: Recent[Record] = Recent(KEPT_FIRMS)
-        self.partners: Recent[Lines] = Recent(KEPT_FIRMS)
-        self._told: Recent[Told] = Recent(KEPT_FIRMS)
+        self.records: PerRow[Record] = PerRow(KEPT_FIRMS)
+        self.partners: PerRow[Lines] = PerRow(KEPT_FIRMS)
+        self._told: PerRow[Told] = PerRow(KEPT_FIRMS)
         self._overlap = Overlap(query, index.features.words_)
         self._path = Divisions.shipped().path(query.place.code) if query.place else ""
         self._roles = {s.segment: f"{ROLE_NAMES[s.role]}·{s.segment}" for s in query.town.chain}

@@ -18,7 +18,7 @@ from typing import IO, Any, Self
 
 import orjson
 
-from zyz_match.errors import FileError
+from zyz_match.errors import FileError, StorageError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -53,14 +53,20 @@ class Writer:
         self.manifest = manifest
 
     def table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Add a table, row by row."""
+        """Add a table, row by row; StorageError for a value that no row of ours holds."""
         count = 0
 
         def lines() -> Iterator[bytes]:
             nonlocal count
             for row in rows:
                 count += 1
-                yield orjson.dumps(list(row)) + b"\n"
+                try:
+                    yield orjson.dumps(list(row)) + b"\n"
+                except TypeError as error:
+                    raise StorageError(
+                        f"数据库的表“{name}”第 {count} 行里有不是文字也不是数的内容，未能备份。"
+                        "这不是 zyz-match 写入的，请让管理员改正该行后再备份。"
+                    ) from error
 
         self._add(f"tables/{name}.jsonl", lines())
         self.manifest.columns[name] = list(columns)
