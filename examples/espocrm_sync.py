@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from zyz import BATCH, ENDS, Memory, Outcome, Pair, SyncError, Wanted, run, setting
+from zyz import BATCH, ENDS, Memory, Outcome, Pair, SyncError, Wanted, day_of, run, setting
 
 # status of the Lead -> our stage, and the reason of an end; put your own statuses here. A status
 # that is not here is not reported. "New" is where our leads begin: that they were recommended we
@@ -146,7 +146,7 @@ def _outcome(row: dict[str, Any]) -> Outcome:
     pair = (row["cZyzTownId"], row["cZyzFirmId"])
     return Outcome(
         row["id"], pair, None if stage == "recommended" else stage,
-        row["modifiedAt"][:10], reason if stage in ENDS else None, row["assignedUserName"] or "",
+        day_of(row["modifiedAt"]), reason if stage in ENDS else None, row["assignedUserName"] or "",
     )  # fmt: skip
 
 

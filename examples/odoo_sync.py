@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from zyz import BATCH, ENDS, Memory, Outcome, Pair, SyncError, Wanted, run, setting
+from zyz import BATCH, ENDS, Memory, Outcome, Pair, SyncError, Wanted, day_of, run, setting
 
 # stage of Odoo as it is called in English -> ours; put your own stages here. A stage that is not
 # here is not reported. "New" is where our leads begin: that they were recommended we know.
@@ -165,7 +165,7 @@ def _outcome(row: dict[str, Any], pair: Pair) -> Outcome:
     when = row["date_closed"] if stage in ENDS else row["date_last_stage_update"]
     return Outcome(
         str(row["id"]), pair, None if stage == "recommended" else stage,
-        str(when or row["write_date"])[:10], reason, row["user_id"][1] if row["user_id"] else "",
+        day_of(str(when or row["write_date"])), reason, row["user_id"][1] if row["user_id"] else "",
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -67,6 +67,12 @@ class Wanted:
     firm: Json  # GET /v1/firms/{firm_id}
     town: str  # its name
     why: str
+
+
+def day_of(moment: str) -> str:
+    """The day in China of a CRM's moment, which is UTC."""
+    known = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+    return known.astimezone(timezone(timedelta(hours=8))).date().isoformat()
 
 
 @dataclass(frozen=True)

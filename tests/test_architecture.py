@@ -9,8 +9,8 @@ ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "zyz_match"
 GROUND = {
     "access", "acting", "credentials", "crm_maps", "sending", "signing", "targets",
-    "domain", "errors", "firms", "industry", "outputs", "profiles", "progress", "recent", "region",
-    "settings", "shipped", "stages", "text",
+    "days", "domain", "errors", "firms", "industry", "outputs", "profiles", "progress", "recent",
+    "region", "settings", "shipped", "stages", "text",
 }  # fmt: skip
 HALL = (  # one hall and its desks
     "service", "access_desk", "batch_desk", "imports_desk", "index_desk", "jobs_desk",

@@ -183,13 +183,14 @@ class AccessDesk:
         every_town: bool = False,
     ) -> Account:
         """Change what is given; InputError for towns that do not go with the role."""
-        before = self.account(text)
-        known = checked_role(role or before.role)
-        wanted = self._town_ids(towns) if towns is not None or every_town else before.towns
-        values: dict[str, object] = {"role": known, "towns": checked_towns(known, wanted)}
+        values: dict[str, object] = {}
         if label is not None:
             values["label"] = label.strip()
-        return self.store.accounts.change(before.id, **values)
+        if role is not None:
+            values["role"] = checked_role(role)
+        if towns is not None or every_town:
+            values["towns"] = self._town_ids(towns)
+        return self.store.accounts.change(self.account(text).id, **values)
 
     def reset_password(self, text: str) -> tuple[Account, str]:
         """Another one-time password, which also unlocks the account and ends its sessions."""

@@ -5,10 +5,11 @@ A map is one row of MAPS; a city names its own fields and stages in the file of 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from zyz_match.days import day_of
 from zyz_match.domain import Stage
 from zyz_match.errors import FileError, InputError
 from zyz_match.profiles import parse_yaml
@@ -30,6 +31,7 @@ class CrmMap:
     fields: Mapping[str, str]  # ours -> theirs
     stages: Mapping[str, Stage] = field(default_factory=dict)  # their word, lower case -> ours
     lost_when: Mapping[str, Any] = field(default_factory=dict)  # fields that mean lost, by value
+    utc: bool = False  # whether moments that name no zone are UTC; else they are local
 
 
 def _stages(**named: Stage) -> dict[str, Stage]:
@@ -48,6 +50,7 @@ MAPS: Mapping[str, CrmMap] = {
             new=Stage.RECOMMENDED, assigned=Stage.CONTACTED, in_process=Stage.NEGOTIATING,
             converted=Stage.SIGNED, recycled=Stage.NO_INTEREST, dead=Stage.LOST,
         ),
+        utc=True,
     ),
     "odoo": CrmMap(  # "send webhook notification": one record; many2one as number; lost is inactive
         "crm.lead",
@@ -57,6 +60,7 @@ MAPS: Mapping[str, CrmMap] = {
          **_stages(new=Stage.RECOMMENDED, qualified=Stage.CONTACTED,
                    proposition=Stage.NEGOTIATING, won=Stage.SIGNED)},
         {"active": False},
+        utc=True,
     ),
 }  # fmt: skip
 
@@ -110,7 +114,7 @@ def step_of(known: CrmMap, record: Any) -> Step:
     reason, note = _reason(text["reason"], text["note"])
     return Step(
         id=(said.get("id") or [""])[0], town=text["town"], firm=text["firm"],
-        stage=_stage(known, record, said.get("stage", [])), date=_date(text["date"]),
+        stage=_stage(known, record, said.get("stage", [])), date=_date(text["date"], utc=known.utc),
         reason=reason, owner=text["owner"], note=note, list_id=text["list_id"],
     )  # fmt: skip
 
@@ -135,9 +139,15 @@ def _stage(known: CrmMap, record: Mapping[str, Any], words: Sequence[str]) -> St
     return stage_of(words[-1]) if words else None
 
 
-def _date(text: str) -> date | None:
+def _date(text: str, *, utc: bool) -> date | None:
+    """The day in China of a date or a moment."""
     if not text:
         return None
+    try:
+        moment = datetime.fromisoformat(text)
+        return day_of(moment) if moment.tzinfo or (utc and len(text) > 10) else moment.date()
+    except ValueError:
+        pass
     try:
         return date.fromisoformat(text[:10])
     except ValueError:
@@ -222,7 +232,7 @@ def _map(where: str, entry: Mapping[str, Any]) -> CrmMap:
     known = MAPS[name]
     fields, stages = entry.get("fields") or {}, entry.get("stages") or {}
     lost = entry.get("lost_when")
-    if not all(isinstance(part, dict) for part in (fields, stages, lost or {})):
+    if not all(isinstance(part, dict) for part in (fields, stages, {} if lost is None else lost)):
         raise InputError(f"{where}的 fields、stages、lost_when 应为键值表。")
     if unknown := sorted(str(k) for k in fields if k not in FIELDS):
         raise InputError(

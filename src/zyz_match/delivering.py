@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from zyz_match.acting import Actor, Role, acting
-from zyz_match.errors import FileError, InputError, ZyzError
+from zyz_match.errors import ZyzError
 from zyz_match.inbound_desk import InboundDesk
 from zyz_match.sending import Reply, Sender
 from zyz_match.storage.deliveries import Due, Tried
@@ -116,13 +116,16 @@ class Deliverer:
 
     def _take(self) -> list[Due]:
         self._sweep()
-        with contextlib.suppress(FileError, InputError):  # told to whoever sends us something
+        try:
             self._desk.apply_inbox()
+        except ZyzError as error:  # what goes out does not wait for what comes in
+            LOG.warning("messages wait: %s", error.message)
         deliveries, pace = self._desk.store.deliveries, self.pace
         deliveries.expand()
-        room = min(pace.most - len(self._flying), pace.most_each)
         to = Counter(self._flying.values())
         busy = [webhook for webhook, several in to.items() if several >= pace.most_each]
+        others = max((several for several in to.values() if several < pace.most_each), default=0)
+        room = min(pace.most - len(self._flying), pace.most_each - others)  # all may go to one
         return deliveries.claim(room, pace.lease, busy) if room > 0 else []
 
     def _sweep(self) -> None:

@@ -1,6 +1,7 @@
 """The desk where other systems' messages come in: verified, kept, then applied once each."""
 
 import json
+import logging
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zyz_match.acting import Actor, Role, acting
 from zyz_match.crm_maps import Step, System, read_systems, records_of, step_of
+from zyz_match.days import day_of
 from zyz_match.domain import ExternalId, Firm, LeadEntry, Town
 from zyz_match.errors import InputError, NotFoundError, StorageError, ZyzError
 from zyz_match.hooks_desk import HookDesk
@@ -17,7 +19,9 @@ from zyz_match.storage.inbound import Message, Place, State, Wanted
 
 __all__ = ["InboundDesk", "Message", "Place", "State"]
 
+LOG = logging.getLogger(__name__)
 AT_ONCE = 50  # messages applied in one go
+MAX_ID = 200  # signs of another system's id, as for what it sends by upsert
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _NO_PAIR = "记录没有写明专业镇和企业，也没有以这个编号记过进展；请核对字段对照（ZYZ_HOOKS）。"
 
@@ -57,10 +61,22 @@ class InboundDesk(HookDesk):
         return self.store.inbox.get(system, message_id)
 
     def apply_inbox(self) -> int:
-        """Apply the messages that wait, oldest first; how many."""
-        waiting = self.store.inbox.waiting(AT_ONCE)
+        """Apply the messages that wait, oldest first; how many were tried.
+
+        One that cannot be stored waits on and holds up no other; StorageError when two in a row
+        cannot be, which is the store's fault.
+        """
+        waiting, failed = self.store.inbox.waiting(AT_ONCE), False
         for message in waiting:
-            self._apply(message)
+            try:
+                self._apply(message)
+            except StorageError as error:
+                if failed:
+                    raise
+                LOG.warning("message %s:%s waits: %s", message.system, message.id, error.message)
+                failed = True
+            else:
+                failed = False
         return len(waiting)
 
     def messages(
@@ -96,8 +112,14 @@ class InboundDesk(HookDesk):
             raise
         except ZyzError as error:
             return Wanted(refused=error.message)
+        except Exception as error:  # ours to mend: it is refused by name, and the others go on
+            kind = type(error).__qualname__
+            LOG.exception("message %s:%s", message.system, message.id)
+            return Wanted(refused=f"程序处理这条记录时出错（{kind}），请把消息编号交给管理员。")
 
     def _entry(self, system: System, message: Message, step: Step) -> Wanted:
+        if len(step.id) > MAX_ID:
+            raise InputError(f"记录的编号超过 {MAX_ID} 个字。")
         external = ExternalId(system.name, system.map.object, step.id) if step.id else None
         if step.stage is None:
             return Wanted()
@@ -107,7 +129,7 @@ class InboundDesk(HookDesk):
             town, firm = town or (known[0] if known else ""), firm or (known[1] if known else "")
         if not (town and firm):
             raise InputError(_NO_PAIR)
-        day = step.date or datetime.fromisoformat(message.received_at).astimezone().date()
+        day = step.date or day_of(datetime.fromisoformat(message.received_at))
         entry = LeadEntry(
             0, self.town(town).id, self.firm(firm).firm_id, day, step.stage, step.reason,
             step.owner, step.note, step.list_id, via="hook",

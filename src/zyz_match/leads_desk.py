@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from zyz_match.acting import actor
+from zyz_match.days import today
 from zyz_match.domain import (
     LATE,
     Event,
@@ -114,7 +115,7 @@ class LeadDesk:
         Raises NotFoundError for what is not there, InputError for what cannot be true.
         """
         entry = LeadEntry(
-            0, self.town(town).id, self.firm(firm).firm_id, on or date.today(), stage, reason,
+            0, self.town(town).id, self.firm(firm).firm_id, on or today(), stage, reason,
             owner.strip(), note.strip(), list_id.strip(), corrects, via=via,
         )  # fmt: skip
         return Recorded(*self.store.record_lead(entry))
@@ -160,7 +161,7 @@ class LeadDesk:
         `amount` is in 10,000 CNY. Raises NotFoundError for no such firm, InputError for a day
         to come.
         """
-        if on > date.today():
+        if on > today():
             raise InputError(f"日期 {on} 晚于今天，请核对。")
         found = Event(self.firm(firm).firm_id, on, region, industry, target, kind, amount)
         frame = pd.DataFrame({n: [getattr(found, n)] for n in Event.__slots__})

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from zyz_match.days import today
 from zyz_match.domain import (
     ROLE_NAMES,
     STAGE_NAMES,
@@ -233,7 +234,7 @@ def write_shortlist(shortlist: Shortlist, path: Path, *, on: date | None = None)
     """
     from zyz_match.workbook import shortlist_workbook  # XlsxWriter loads only where it is needed
 
-    write_bytes(path, shortlist_workbook(shortlist, on or date.today()))
+    write_bytes(path, shortlist_workbook(shortlist, on or today()))
 
 
 # JSON ----------------------------------------------------------------------------------------

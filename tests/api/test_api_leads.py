@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from api.pages import seal
 from api.schemas import EventRecorded, LeadPage, LeadRecorded, ListReceipt, MatchPage
 from tests.api.api_world import TOWNS, client_of, code_of, firm_rows, make_world
+from zyz_match.days import today
 
 TOWN, FIRM, OTHER = "syn-casting", "合成宁波铸造000有限公司", "合成苏州铸造001有限公司"
 BODY: dict[str, Any] = {
@@ -48,7 +49,7 @@ def test_a_lead_is_created_once(own: TestClient) -> None:
 def test_a_lead_has_today_as_its_date_and_may_name_by_name(own: TestClient) -> None:
     body = {"town_id": "合成丝绸", "firm_id": OTHER, "stage": "recommended"}
     lead = own.post("/v1/leads", json=body).json()["lead"]
-    assert (lead["date"], lead["town_id"]) == (date.today().isoformat(), "syn-silk")
+    assert (lead["date"], lead["town_id"]) == (today().isoformat(), "syn-silk")
     assert lead["reason"] is lead["owner"] is lead["note"] is lead["list_id"] is None
 
 
@@ -69,7 +70,7 @@ def test_a_correction_is_an_entry_of_its_own(own: TestClient) -> None:
         ({"reason": "路远"}, 422, "validation_failed", "用地"),
         ({"date": "2024-02-30"}, 422, "validation_failed", "2025-06-30"),
         ({"date": "20240301T00"}, 422, "validation_failed", "2025-06-30"),
-        ({"date": str(date.today() + timedelta(2))}, 422, "invalid_input", "晚于今天"),
+        ({"date": str(today() + timedelta(2))}, 422, "invalid_input", "晚于今天"),
         ({"date": "1999-01-01"}, 422, "invalid_input", "早于企业成立日期"),
         ({"note": "长" * 2001}, 422, "validation_failed", "2000"),
         ({"corrects": 0}, 422, "validation_failed", "不小于 1"),
@@ -160,7 +161,7 @@ def test_an_event_is_created_once_and_changes_the_data(own: TestClient) -> None:
 @pytest.mark.parametrize(
     ("wrong", "status"),
     [
-        ({"date": str(date.today() + timedelta(2))}, 422), ({"firm_id": "没有的公司"}, 404),
+        ({"date": str(today() + timedelta(2))}, 422), ({"firm_id": "没有的公司"}, 404),
         ({"amount_10k_cny": -1}, 422), ({"amount_10k_cny": "300"}, 422), ({"date": None}, 422),
     ],
 )  # fmt: skip

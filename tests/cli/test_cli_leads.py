@@ -3,12 +3,13 @@
 import json
 import sqlite3
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Cli
+from zyz_match.days import today
 
 TOWN, FIRM, OTHER = "合成铸造", "合成苏州铸造01有限公司", "合成潍坊铸造02有限公司"
 HEADER = "专业镇,企业名称,日期,结果,原因,跟进人,备注"
@@ -37,7 +38,7 @@ def test_an_outcome_is_written_down_once_and_listed(run_cli: Cli) -> None:
 
 def test_an_outcome_has_today_and_the_user_unless_told_otherwise(run_cli: Cli) -> None:
     entry = run_cli("outcome", TOWN, FIRM, "contacted", "--json").json["entry"]
-    assert (entry["date"], entry["via"]) == (date.today().isoformat(), "cli")
+    assert (entry["date"], entry["via"]) == (today().isoformat(), "cli")
     assert entry["owner"]
     words = ("outcome", TOWN, OTHER, "no_interest", "--date", "2024-03-01", "--reason", "用工")
     entry = run_cli(*words, "--owner", "-", "--json").json["entry"]
@@ -65,7 +66,7 @@ def test_a_correction_leaves_both_entries_to_be_seen(run_cli: Cli) -> None:
         ((TOWN, FIRM, "飞了"), 2, "不是可用的阶段；可用：已推荐（recommended）"),
         ((TOWN, FIRM, "签约", "--reason", "路远"), 2, "不是可用的原因"),
         ((TOWN, FIRM, "签约", "--date", "昨天"), 2, "--date 应为日期"),
-        ((TOWN, FIRM, "签约", "--date", str(date.today() + timedelta(9))), 2, "晚于今天"),
+        ((TOWN, FIRM, "签约", "--date", str(today() + timedelta(9))), 2, "晚于今天"),
         ((TOWN, FIRM, "签约", "--list", "L0"), 2, "没有名单“L0”"),
         ((TOWN, FIRM, "签约", "--corrects", "7"), 3, "没有第 7 条"),
     ],

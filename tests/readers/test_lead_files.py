@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import xlsxwriter
 
+from zyz_match.days import today
 from zyz_match.domain import REASONS, STAGE_NAMES, Stage
 from zyz_match.errors import FileError, InputError
 from zyz_match.stages import reason_of, stage_of
@@ -152,7 +153,7 @@ def test_leads_are_not_taken_for_firms_nor_for_events(tmp_path: Path) -> None:
         ("casting,甲厂,2024-13-01,signed", "日期：“2024-13-01”没有这一天"),
         ("casting,甲厂,明天,signed", "日期：“明天”不是日期"),
         ("casting,甲厂,,signed", "没有写日期"),
-        (f"casting,甲厂,{date.today() + timedelta(days=2)},signed", "晚于今天"),
+        (f"casting,甲厂,{today() + timedelta(days=2)},signed", "晚于今天"),
         ("casting,甲厂,2024-03-01,飞了", "结果：“飞了”不是可用的结果；可用：已推荐"),
         ("casting,甲厂,2024-03-01,", "没有写结果"),
         ("casting,,2024-03-01,signed", "没有写企业"),

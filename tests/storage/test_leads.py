@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.storage.world import load
+from zyz_match.days import today
 from zyz_match.domain import CLOSING_STAGES, LeadEntry, Stage, Town
 from zyz_match.errors import InputError, NotFoundError
 from zyz_match.service import Service
@@ -112,7 +113,7 @@ def test_what_cannot_be_true_is_refused_and_leaves_nothing(
 
 
 def test_tomorrow_is_refused(office: Store) -> None:
-    tomorrow = date.today() + timedelta(days=1)  # now: midnight may pass while tests run
+    tomorrow = today() + timedelta(days=1)  # now: midnight may pass while tests run
     check_refused(office, entry(Stage.SIGNED, date=tomorrow), "晚于今天")
 
 
@@ -124,7 +125,7 @@ def check_refused(office: Store, wrong: LeadEntry, said: str) -> None:
 
 
 def test_the_day_a_firm_was_founded_and_today_are_good_days(office: Store) -> None:
-    for good in (date(2024, 2, 1), date.today()):
+    for good in (date(2024, 2, 1), today()):
         made = entry(Stage.CONTACTED, firm="乙厂", date=good)
         assert office.record_lead(made)[0] == "created"
 

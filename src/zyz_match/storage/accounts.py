@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from zyz_match.access import checked_towns
 from zyz_match.acting import Role
 from zyz_match.errors import InputError, NotFoundError
 from zyz_match.storage import audit, rows
@@ -93,11 +94,15 @@ class Accounts:
     def change(self, account_id: str, **values: Any) -> Account:
         """Change label, role or towns; somebody else's sessions see it at their next request.
 
-        Raises InputError when it would leave nobody to look after the accounts.
+        Raises InputError when it would leave nobody to look after the accounts, and for towns that
+        do not go with the role.
         """
         with self._database.write() as connection:
             before = _get(connection, account_id)
-            kept = {"towns": _towns_text(values.pop("towns"))} if "towns" in values else {}
+            given = {"role": before["role"], "towns": _account(before).towns} | values
+            wanted = checked_towns(Role(given["role"]), given["towns"])
+            kept = {"towns": _towns_text(wanted)}
+            values.pop("towns", None)
             kept |= {n: rows.clean(str(v), "说明", MAX_LABEL) for n, v in values.items()}
             changed = sorted(n for n, v in kept.items() if before[n] != v)
             if not changed:

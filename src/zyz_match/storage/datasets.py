@@ -5,7 +5,6 @@ import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +173,7 @@ def _value(cell: str, name: str, parse: _Parse) -> Any:
 
 
 def _date(text: str) -> pd.Timestamp:
-    found, _ = parse_date(text, date.today() + timedelta(days=1))
+    found, _ = parse_date(text)
     return pd.Timestamp(found)
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import date
 from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from zyz_match.days import today
 from zyz_match.domain import Event
 from zyz_match.errors import InputError, NotFoundError
 from zyz_match.storage import firm_lookup, links, stamps
@@ -84,7 +84,7 @@ def _checked(item: Item[Event], known: Mapping[str, str | BadValue]) -> Given[Ev
     found, on = known[item.content.firm_id], item.content.date
     if isinstance(found, BadValue):
         return Refused(NotFoundError(f"{found}。"), item.external)
-    if on > date.today():
+    if on > today():
         return Refused(InputError(f"日期 {on} 晚于今天，请核对。"), item.external)
     return Item(replace(item.content, firm_id=found), item.external)
 

@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, timedelta
 
 from zyz_match.domain import MARKS, Col, Standing
 from zyz_match.industry import IndustryTree
@@ -157,10 +156,9 @@ def _counts(draft: Draft) -> None:
 
 def _founded(draft: Draft) -> None:
     texts, header = draft.pick(Col.FOUNDED)
-    today = date.today() + timedelta(days=1)  # a file may come from a zone ahead of ours
     parsed = parse_column(
         [t if any(c.isdigit() for c in t) or "年" in t else "" if "至" in t else t for t in texts],
-        lambda t: values.parse_date(t, today), ("", ""), header, draft.notes,
+        values.parse_date, ("", ""), header, draft.notes,
     )  # fmt: skip
     draft.columns[Col.FOUNDED] = [found for found, _ in parsed]
     _remarks(draft, (r for _, r in parsed), header)

@@ -14,7 +14,7 @@ from zyz_match.storage import bulk, identity, outbox, people, rows, stamps
 from zyz_match.storage.identity import CHUNK, Known, chunks
 from zyz_match.storage.merging import merge
 from zyz_match.storage.rows import Record
-from zyz_match.storage.tables import batch, event, existing, firm, firm_before, lead
+from zyz_match.storage.tables import batch, erasure, event, existing, firm, firm_before, lead
 
 Tick = Callable[[int, int], None]
 UPSERT = "upsert:"  # the file hash of a batch that no file brought begins with it
@@ -282,8 +282,8 @@ def _keeps() -> sa.ColumnElement[bool]:
 
 
 def _referred_to() -> sa.ColumnElement[bool]:
-    """Whether a lead, an event or the firms of a town refer to the firm of a note."""
-    ids = (sa.select(table.c.firm_id) for table in (lead, event, existing))
+    """Whether a lead, an event, the firms of a town or an erasure refer to the firm of a note."""
+    ids = (sa.select(table.c.firm_id) for table in (lead, event, existing, erasure))
     return sa.or_(*(firm_before.c.firm_id.in_(every) for every in ids))
 
 

@@ -7,6 +7,7 @@ from datetime import date
 from sqlalchemy.engine import Connection
 
 from zyz_match.acting import actor
+from zyz_match.days import today
 from zyz_match.domain import LeadEntry, Stage, Town
 from zyz_match.errors import NotFoundError
 from zyz_match.profiles import resolve_town
@@ -77,7 +78,7 @@ class LeadUpserts:
         firm = self._firms[content.firm]
         if isinstance(firm, BadValue):
             raise NotFoundError(f"{firm}。")
-        on = content.on or (said.date if said else date.today())
+        on = content.on or (said.date if said else today())
         return LeadEntry(
             0, town.id, firm, on, content.stage, content.reason, content.owner.strip(),
             content.note.strip(), content.list_id.strip(), via="api",

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
 from zyz_match.acting import actor
+from zyz_match.days import today
 from zyz_match.domain import FORWARD_STAGES, LeadEntry, Stage
 from zyz_match.errors import InputError, NotFoundError
 from zyz_match.stages import begins_round, order_of
@@ -125,14 +126,14 @@ def _bad_places(connection: Connection, entries: Sequence[LeadEntry]) -> dict[in
 def _bad_dates(connection: Connection, entries: Sequence[LeadEntry]) -> dict[int, str]:
     """Entries of firms that are not there, or were not founded yet, or of days to come."""
     founded = _founded(connection, {e.firm_id for e in entries})
-    today = date.today()
+    now = today()
     faults = {}
     for i, entry in enumerate(entries):
         since = founded.get(entry.firm_id)
         if since is None:
             faults[i] = f"没有企业“{entry.firm_id}”。请核对编号，或先用 zyz-match import 导入企业。"
-        elif entry.date > today:
-            faults[i] = f"日期 {entry.date} 晚于今天（{today}），请核对。"
+        elif entry.date > now:
+            faults[i] = f"日期 {entry.date} 晚于今天（{now}），请核对。"
         elif entry.date.isoformat() < since:
             faults[i] = f"日期 {entry.date} 早于企业成立日期 {since}，请核对日期或企业。"
     return faults

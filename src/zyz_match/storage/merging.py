@@ -3,6 +3,7 @@
 from typing import Any
 
 from zyz_match.domain import Col, Standing
+from zyz_match.industry import IndustryTree
 from zyz_match.storage.rows import COLUMNS, Record
 
 _PLACE = (Col.PROVINCE, Col.CITY, Col.COUNTY)
@@ -37,14 +38,12 @@ def _merge_standing(merged: Record, new: Record) -> None:
 
 def _merge_industry(merged: Record, old: Record, new: Record) -> None:
     """A coarser code of the same branch takes nothing away."""
-    coarser = old[Col.INDUSTRY] != new[Col.INDUSTRY] and _within(old, new)
+    before, now = str(old[Col.INDUSTRY]), str(new[Col.INDUSTRY])
+    tree = IndustryTree.shipped()
+    coarser = before != now and before in tree and now in tree.ancestors(before)
     for column in (Col.INDUSTRY, Col.INDUSTRY_TEXT):
         if _present(new[column]) and not coarser:
             merged[column] = new[column]
-
-
-def _within(old: Record, new: Record) -> bool:
-    return bool(new[Col.INDUSTRY]) and str(old[Col.INDUSTRY]).startswith(new[Col.INDUSTRY])
 
 
 def _merge_place(merged: Record, old: Record, new: Record) -> None:

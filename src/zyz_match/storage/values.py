@@ -8,6 +8,7 @@ import re
 import unicodedata
 from datetime import date, timedelta
 
+from zyz_match.days import today
 from zyz_match.text import normalise
 
 LONGEST_TEXT = 32_767  # what an Excel cell can hold
@@ -197,7 +198,7 @@ _MONTH = re.compile(r"(\d{4})(?:[-/.](\d{1,2})|年(?:(\d{1,2})月)?)?")
 _EXCEL_START = date(1899, 12, 30)
 
 
-def parse_date(text: str, today: date | None = None) -> tuple[str, str]:
+def parse_date(text: str) -> tuple[str, str]:
     """A date as ISO text, and a remark when part of it had to be assumed ("" otherwise).
 
     The first date of a span (`1997-01-28 至 无固定期限`) counts; a year or month alone is read as
@@ -215,7 +216,7 @@ def parse_date(text: str, today: date | None = None) -> tuple[str, str]:
         parts = list(match.groups())
     elif isinstance(text, NumberCell) and re.fullmatch(r"\d{5}(\.\d+)?", first):
         found = _EXCEL_START + timedelta(days=int(float(first)))
-        return _checked(found, today), "按 Excel 日期序号换算"
+        return _checked(found), "按 Excel 日期序号换算"
     elif match := _MONTH.fullmatch(first):
         parts = [match[1], match[2] or match[3] or "1", "1"]
         remark = "缺月日的按首月首日计"
@@ -225,12 +226,12 @@ def parse_date(text: str, today: date | None = None) -> tuple[str, str]:
         found = date(int(parts[0]), int(parts[1]), int(parts[2]))
     except ValueError as error:
         raise BadValue("没有这一天") from error
-    return _checked(found, today), remark
+    return _checked(found), remark
 
 
-def _checked(found: date, today: date | None) -> str:
+def _checked(found: date) -> str:
     if found < FIRST_DATE:
         raise BadValue("早于 1800 年")
-    if found > (today or date.today()):
+    if found > today():
         raise BadValue("晚于今天")
     return found.isoformat()
