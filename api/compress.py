@@ -1,6 +1,7 @@
 """Answers in gzip for those who take it; what was packed once is not packed again."""
 
 import gzip
+import re
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -8,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.permissions import TABLE
 
 LEAST, LEVEL = 1_000, 4
+_NEVER = re.compile(r";q=0(\.0*)?$")
 _PACKED = ("application/json", "application/problem+json", "text/")
 
 
@@ -15,7 +17,7 @@ def takes_gzip(scope: Scope) -> bool:
     """Whether the client takes gzip."""
     asked = Headers(scope=scope).get("accept-encoding", "")
     return any(
-        part.split(";")[0].strip() in ("gzip", "*") and part.replace(" ", "").find(";q=0") < 0
+        part.split(";")[0].strip() in ("gzip", "*") and not _NEVER.search(part.replace(" ", ""))
         for part in asked.lower().split(",")
     )
 

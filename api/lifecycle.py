@@ -83,13 +83,16 @@ class Lifecycle:
             finally:
                 self.draining = True
                 self._over.set()
-                await asyncio.gather(notes, sweeps, resumes)
+                await asyncio.gather(notes, sweeps, resumes, return_exceptions=True)
                 await run_in_threadpool(self._seen.note)
 
     async def _every(self, seconds: float, act: Callable[[], None]) -> None:
         """Act now and then until the end; what has begun is not left alone with a closing store."""
         while not self._over.is_set():
-            await run_in_threadpool(act)
+            try:
+                await run_in_threadpool(act)
+            except Exception:  # done again at the next turn
+                LOG.exception("%s failed", act.__name__)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), seconds)
 

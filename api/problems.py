@@ -61,7 +61,7 @@ TITLES: dict[int, str] = {
     431: "请求头过大",
     500: "服务内部错误",
     502: "对方服务不可用",
-    503: "存储暂不可用",
+    503: "暂不可用",
 }
 
 # code and detail of what the framework itself refuses

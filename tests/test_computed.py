@@ -14,6 +14,7 @@ from tests.desk_world import DeskService, keep_model, open_desk
 from tests.worlds import TOWN, firm, table
 from zyz_match import service as hall
 from zyz_match.domain import Filters, Product, Shortlist, Stage
+from zyz_match.index_desk import LANES
 from zyz_match.matching import ranking
 from zyz_match.storage.leads import Care
 
@@ -108,8 +109,8 @@ def test_few_lists_are_computed_at_once_whoever_asks_for_them_again(
 ) -> None:
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(lambda k: service.rank(TOWN.id, k=1 + k % 8), range(64)))
-    assert 8 <= len(computed) <= 8 * hall.LANES  # of 64
-    assert max(computed) == hall.LANES
+    assert 8 <= len(computed) <= 8 * LANES  # of 64
+    assert max(computed) == LANES
     assert [len(f.matches) for f in found[:4]] == [1, 2, 3, 4]
 
 

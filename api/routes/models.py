@@ -29,14 +29,14 @@ def retrain(
     dry_run: Annotated[bool, Query(description="只训练和评判，不保存也不启用")] = False,
 ) -> Response:
     """发起一次训练，立即返回任务；同时只有一次，已在进行的直接返回。名单照常可查。"""
-    job = service.retrain_job(dry_run=dry_run, by="api")
+    job = service.retrain_job(dry_run=dry_run)
     return answer(job_view(job), 202, {"Location": f"/v1/jobs/{job.id}"})
 
 
 @router.post("/models:rollback", summary="退回上一版本", responses=answers("serving", ServingView))
 def rollback(service: ServiceDep) -> Response:
     """退回上一个启用过的版本，马上生效；再次退回则换回来。"""
-    return answer(serving_view(service.rollback(by="api")))
+    return answer(serving_view(service.rollback()))
 
 
 @router.get("/watch", summary="运行监测", responses=answers("watch", WatchView))
@@ -56,4 +56,4 @@ def read_model(service: ServiceDep, version: Version) -> Response:
 )
 def promote(service: ServiceDep, version: Version) -> Response:
     """先在另一进程中试载，得分一致才启用；没有的版本 404，损坏的版本 409。"""
-    return answer(serving_view(service.promote(version, by="api")))
+    return answer(serving_view(service.promote(version)))

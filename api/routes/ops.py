@@ -6,6 +6,7 @@ from api.deps import ServiceDep
 from api.metrics import MEDIA_TYPE
 from api.openapi import answers
 from api.problems import Refusal
+from api.ready import Moment
 from api.schemas_ops import Probe
 from api.strict_route import StrictRoute
 from api.views import answer
@@ -20,11 +21,11 @@ async def livez() -> Response:
 
 
 @router.get("/readyz", summary="是否可以接请求", responses=answers("readyz", Probe))
-def readyz(service: ServiceDep, request: Request) -> Response:
+async def readyz(service: ServiceDep, request: Request) -> Response:
     """存储可读、索引就绪、没有在停止时返回 200，否则 503。"""
     if request.app.state.lifecycle.draining:
         raise Refusal(503, "not_ready", "服务正在停止，请把请求发给别的实例。")
-    if not service.state().served:
+    if not (await Moment.present(service)).state.served:
         raise Refusal(503, "not_ready", "索引还没有就绪，请稍后再试。")
     return answer({"status": "ready"})
 

@@ -3,6 +3,7 @@
 A process of its own reads the file, as for a training, and acts as who sent it.
 """
 
+import os
 import re
 import secrets
 import shutil
@@ -36,6 +37,7 @@ REJECTS_KEPT_DAYS = 7
 _STALE_SECONDS = 86_400.0
 _REMARKS = 50
 _LONGEST_NAME = 80
+_MOST_BYTES = 240  # a file system takes 255
 _BAD_NAME = re.compile(r"[/\\\x00-\x1f\x7f]|^[.~]")
 
 
@@ -50,7 +52,8 @@ class ImportReport:
 
 def check_file_name(name: str) -> str:
     """The name under which a file that was sent may lie on disk; InputError for any other."""
-    if not 0 < len(name) <= _LONGEST_NAME or _BAD_NAME.search(name):
+    long = len(name) > _LONGEST_NAME or len(os.fsencode(name)) > _MOST_BYTES
+    if not name or long or _BAD_NAME.search(name):
         raise InputError(
             f"文件名应为 1 到 {_LONGEST_NAME} 个字，不含斜线和控制字符，不以点号开头，"
             "例：企业名单.xlsx。"

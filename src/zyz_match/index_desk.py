@@ -78,6 +78,9 @@ class IndexReport:
     faults: tuple[str, ...]  # Chinese
 
 
+LANES = 2  # questions that are computed at once (docs/decisions/0023)
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """What building an index takes, extrapolated from a sample of the store's own firms."""
@@ -100,6 +103,7 @@ class IndexDesk:
         self.settings = settings
         self.store = store
         self._lock = threading.Lock()
+        self._lane = threading.BoundedSemaphore(LANES)
         self._served: Served | None = None  # what lists are made from
         self._whole: Served | None = None  # the last one that was whole
         self._follower: threading.Thread | None = None

@@ -1,6 +1,7 @@
 """The desk for jobs: each in a process of its own, one of a kind at a time, beside the lists."""
 
 import contextlib
+import logging
 import secrets
 import subprocess
 import threading
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "JobDesk", "Pace", "Task"]
 
+LOG = logging.getLogger(__name__)
 RETRAIN = "retrain"
 POLL_SECONDS = 0.3
 FINISH_TRIES = 30  # an import may keep the database for minutes
@@ -66,7 +68,7 @@ class JobDesk(ModelDesk):
 
     def retrain_job(self, *, dry_run: bool = False, by: str = "") -> Job:
         """Ask for a retraining, done by a process of its own; the one that goes on, if any does."""
-        job, new = self.store.jobs.enqueue(RETRAIN, {"dry_run": dry_run, "by": by})
+        job, new = self.store.jobs.enqueue(RETRAIN, {"dry_run": dry_run, "by": by or actor().name})
         self._see_to(RETRAIN, new=new)
         return job
 
@@ -120,7 +122,11 @@ class JobDesk(ModelDesk):
         return child is not None and child.poll() is None
 
     def _start_worker(self, kind: str) -> None:
-        child = self._children[kind] = self._spawn("--kind", kind)
+        try:
+            child = self._children[kind] = self._spawn("--kind", kind)
+        except OSError as error:  # the job waits until `resume` tries again
+            LOG.warning("no worker for %s: %s", kind, error.strerror)
+            return
         given = kind, child, datetime.now(UTC)
         threading.Thread(target=self._see_off, args=given, daemon=True).start()
 

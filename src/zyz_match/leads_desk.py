@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -92,6 +93,8 @@ class LeadDesk:
             """See `Service`."""
 
         def _model(self, version: str) -> Model: ...
+
+        _lane: BoundedSemaphore
 
     # leads ---------------------------------------------------------------------------------
 
@@ -240,10 +243,11 @@ class LeadDesk:
             return Reproduction(None, (_REBUILT,))
         from zyz_match.matching import ranking
 
-        again = ranking.rank(
-            index, old.town, k=old.k, filters=old.filters, existing=existing,
-            diversify=old.diversify, after=old.after, model=model,
-        )  # fmt: skip
+        with self._lane:
+            again = ranking.rank(
+                index, old.town, k=old.k, filters=old.filters, existing=existing,
+                diversify=old.diversify, after=old.after, model=model,
+            )  # fmt: skip
         return _compared(old, again)
 
     def watch(self, *, progress: Progress = silent) -> "Watch":

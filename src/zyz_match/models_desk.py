@@ -209,11 +209,12 @@ class ModelDesk(IndexDesk):
     def _moves(self, town: Town, old: "Model", new: "Model") -> TownMoves:
         from zyz_match.matching import ranking
 
-        existing = self.store.existing(town.id)
-        lists = [
-            ranking.rank(self.index(), town, k=DIFF_LIST, existing=existing, model=m).matches
-            for m in (old, new)
-        ]
+        existing, index = self.store.existing(town.id), self.index()
+        with self._lane:
+            lists = [
+                ranking.rank(index, town, k=DIFF_LIST, existing=existing, model=m).matches
+                for m in (old, new)
+            ]
         before, after = ({m.firm.firm_id: m.rank for m in found} for found in lists)
         names = {m.firm.firm_id: m.firm.name for found in lists for m in found}
         moves = [Move(f, name, before.get(f), after.get(f)) for f, name in names.items()]
@@ -235,13 +236,16 @@ class ModelDesk(IndexDesk):
         if stored:
             self._canary(stored, self._load_anew(stored))
         done = self.store.serving.promote(
-            stored, by=by, note=note, check=lambda: stored and self._models.manifest(stored)
+            stored,
+            by=by or actor().name,
+            note=note,
+            check=lambda: stored and self._models.manifest(stored),
         )
         return _named(done)
 
     def rollback(self, *, by: str = "") -> Serving:
         """Go back to the version that served before; nothing but one row moves."""
-        return _named(self.store.serving.rollback(by=by))
+        return _named(self.store.serving.rollback(by=by or actor().name))
 
     def collect(self) -> list[str]:
         """Remove the models that nothing refers to, but for the newest; the removed ones."""
@@ -261,7 +265,8 @@ class ModelDesk(IndexDesk):
 
         index, scores = self.index(whole=True), dict[str, float]()
         for town in self.store.towns()[:1]:
-            total = model.score(town, index).total
+            with self._lane:
+                total = model.score(town, index).total
             head = np.argsort(-total, kind="stable")[:CANARY_FIRMS]
             ids = index.frame["firm_id"].to_numpy()
             scores = {str(ids[row]): float(total[row]) for row in head}

@@ -19,11 +19,12 @@ class Recent(Generic[T]):
         if not most:
             return make()
         with self._lock:
-            found = self._known.pop(key, None)
-        if found is None:
-            found = make()
+            if key in self._known:
+                found = self._known[key] = self._known.pop(key)  # it is the last one to go
+                return found
+        found = make()
         with self._lock:
-            self._known[key] = found  # the last one asked for is the last one to go
+            self._known[key] = found
             while len(self._known) > most:
                 del self._known[next(iter(self._known))]
         return found

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from threading import BoundedSemaphore
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:  # loaded where used: a list needs no reader, an import no mat
 
 T = TypeVar("T")
 MAX_K = 10_000
-LANES = 2  # questions that are computed at once
 KEPT_LISTS, KEPT_K = 64, 100  # lists that are kept, and the length up to which they are
 KEPT_TOWNS = 1_000  # whose firms are known; a request may name any town
 
@@ -58,10 +56,6 @@ class Service(AccessDesk, BatchDesk, ImportDesk, InboundDesk, OpsDesk, UpsertDes
 
     _towns: tuple[str, list[Town]] = ("", [])  # all of them at a stamp
     _existing: tuple[str, dict[str, set[str]]] = ("", {})  # of the towns asked for at a stamp
-
-    def __init__(self, settings: Settings, store: Store) -> None:
-        super().__init__(settings, store)
-        self._lane = BoundedSemaphore(LANES)
 
     @classmethod
     def open(cls, settings: Settings, *, seed: bool = True, progress: Progress = silent) -> Self:
@@ -158,8 +152,11 @@ class Service(AccessDesk, BatchDesk, ImportDesk, InboundDesk, OpsDesk, UpsertDes
         return self.store.put_town(town, accept)
 
     def import_towns(self, path: Path) -> dict[str, str]:
-        """Create or replace the towns of a YAML or JSON-lines file; id -> what happened."""
-        return {t.id: self.store.put_town(t) for t in profiles.read_towns(path)}
+        """Create or replace the towns of a YAML or JSON-lines file, all or none.
+
+        Gives what happened by id.
+        """
+        return dict(self.store.put_towns(profiles.read_towns(path)))
 
     def batches(self) -> list[Batch]:
         """All imports, newest first."""

@@ -117,7 +117,8 @@ def default_home() -> Path:
 
 def database_of(home: Path) -> str:
     """The address of a data folder's own database."""
-    return f"sqlite:///{home / 'zyz.db'}"
+    path = str(home / "zyz.db").replace("%", "%25").replace("?", "%3F")
+    return f"sqlite:///{path}"
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -157,7 +158,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 def _whole(value: Mapping[str, str], name: str, low: int, high: int) -> int:
     text = value[name]
-    if not (text.isascii() and text.isdecimal() and low <= int(text[:9]) <= high):
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and low <= int(text) <= high):
         raise InputError(f"{name} 应为 {low}-{high} 的整数，现为“{text}”。")
     return int(text)
 

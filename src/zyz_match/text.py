@@ -46,11 +46,33 @@ def tidy(text: str) -> str:
 def normalise(text: str) -> str:
     """One spelling for matching: NFKC, simplified characters, no controls, single spaces."""
     if not text.isascii():
+        text = _CONTROL.sub("", text)  # one may stand between a letter and its accent
         if not unicodedata.is_normalized("NFKC", text):
             text = unicodedata.normalize("NFKC", text)
         if not _traditional().isdisjoint(text):
-            text = _converter().convert(_CONTROL.sub("", text))
+            text = _converter().convert(text)
     return tidy(text)
+
+
+@lru_cache(maxsize=1)
+def _spellings() -> dict[str, str]:
+    """The signs that are one sign to `normalise`, whatever their case, by that sign."""
+    found: dict[str, str] = {}
+    for sign in map(chr, range(0x20, 0x10000)):
+        one = normalise(sign).lower() or " " * sign.isspace()
+        if len(one) == 1:
+            found[one] = found.get(one, "") + sign
+    return found
+
+
+def pattern_of(text: str) -> str:
+    """A regular expression of RE2 that finds a text in every spelling of its signs."""
+    known = _spellings()
+    classes = (
+        "".join(f"\\x{{{ord(c):X}}}" for c in known.get(sign, sign))
+        for sign in normalise(text).lower()
+    )
+    return "".join(f"[{signs}]" for signs in classes)
 
 
 def same_name(name: str) -> str:

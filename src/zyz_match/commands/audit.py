@@ -9,6 +9,7 @@ import typer
 from zyz_match.commands.lists import Json
 from zyz_match.commands.office import emit_json, office
 from zyz_match.console import Column, figures, say, show_table
+from zyz_match.days import BEIJING
 from zyz_match.errors import InputError, StorageError
 
 _KINDS = {"phone": "电话", "mail": "邮箱", "person": "联系人"}
@@ -80,7 +81,9 @@ def _day(text: str) -> str:
     if not text:
         return ""
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC).isoformat(timespec="milliseconds")
+        moment = datetime.fromisoformat(text)
+        known = moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)
+        return known.astimezone(UTC).isoformat(timespec="milliseconds")
     except ValueError:
         raise InputError(f"--since 应为日期，如 2026-11-01，现为“{text}”。") from None
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import socket
 import sys
 from dataclasses import replace
@@ -188,9 +189,11 @@ def without_password(url: str) -> str:
     """A database address that may be shown."""
     try:
         parts = urlsplit(url)
+        query = re.sub(r"(?i)\b(\w*pass\w*)=[^&]*", r"\1=***", parts.query)
         if parts.password is None:
-            return url
+            return url if query == parts.query else urlunsplit(parts._replace(query=query))
         login = parts.netloc.rpartition("@")
-        return urlunsplit(parts._replace(netloc=f"{login[0].partition(':')[0]}:***@{login[2]}"))
+        netloc = f"{login[0].partition(':')[0]}:***@{login[2]}"
+        return urlunsplit(parts._replace(netloc=netloc, query=query))
     except ValueError:
         return "（无法识别，未显示）"

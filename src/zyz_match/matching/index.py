@@ -26,6 +26,7 @@ from zyz_match.region import Division, Divisions
 T = TypeVar("T")
 Arrays = dict[str, npt.NDArray[Any]]
 RECENT = 2  # of each kind: what was worked out for the last few questions
+TARGETS = 2048  # codes and tags whose nearness to every label is kept; a request may name any
 _OF_FIRMS = ("industry_of", "division_of", "active", "alive", "lacks_text", "capacity", "marks")
 
 
@@ -309,7 +310,7 @@ class Index:
     def industry_nearness(self, target: str) -> Floats:
         """Nearness of each distinct industry label to a code or a free tag; NaN for no label."""
         paths = self.kept(("paths",), lambda: _Paths(self.industries))
-        return self.kept(("industry", target), lambda: paths.nearness(target))
+        return self.recent("industry", target, lambda: paths.nearness(target), TARGETS)
 
     def distances(self, point: Division) -> Floats:
         """Kilometres from each distinct division to a place; NaN where a coordinate is unknown."""

@@ -11,7 +11,9 @@ from zyz_match.industry import IndustryTree
 from zyz_match.matching.index import Index
 from zyz_match.matching.segment import Mask, Whole
 from zyz_match.region import Divisions
-from zyz_match.text import normalise
+from zyz_match.text import pattern_of
+
+REGIONS = 16  # sets of excluded regions whose firms are kept; a request may name any
 
 
 def excluded_because(index: Index, town: Town, row: int, existing: Collection[str] = ()) -> str:
@@ -32,9 +34,10 @@ def candidates(index: Index, town: Town, existing: Collection[str] = ()) -> Mask
     allowed = index.active.copy()
     allowed[list(index.rows_of({*town.anchors, *existing}))] = False
     if town.exclude_regions:
-        allowed &= ~index.kept(
-            ("within", *town.exclude_regions), lambda: _within(index, town.exclude_regions)
+        outside = index.recent(
+            "outside", town.exclude_regions, lambda: ~_within(index, town.exclude_regions), REGIONS
         )
+        allowed &= outside
     return allowed
 
 
@@ -82,7 +85,7 @@ def filter_mask(index: Index, filters: Filters) -> Mask:
     if filters.statuses:
         mask &= frame[Col.STATUS].isin(filters.statuses).to_numpy(bool)
     if filters.text:
-        mask &= _with_text(index, normalise(filters.text).lower())
+        mask &= _with_text(index, filters.text)
     return mask
 
 
@@ -123,7 +126,8 @@ def _any_of(texts: pd.Series, wanted: Collection[str]) -> Mask:
 
 
 def _with_text(index: Index, text: str) -> Mask:
-    mask: Mask = np.zeros(index.size, dtype=bool)
+    """Firms with a text in their name, scope or products, in whatever spelling of its signs."""
+    mask, pattern = np.zeros(index.size, dtype=bool), pattern_of(text)
     for column in (Col.NAME, Col.SCOPE, Col.PRODUCTS):
-        mask |= index.frame[column].str.lower().str.contains(text, regex=False).to_numpy(bool)
+        mask |= index.frame[column].str.contains(pattern).to_numpy(bool)
     return mask

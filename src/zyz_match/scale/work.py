@@ -179,9 +179,9 @@ class Work:
             raise storage_error(error, self.folder) from error
 
     def forget(self) -> None:
-        """Remove the folder, once nobody needs it."""
-        self.clear()
-        with contextlib.suppress(OSError):
+        """Remove the folder, once nobody needs it; left to another process that works in it."""
+        with contextlib.suppress(InputError, OSError), alone(self.folder):
+            self.clear()
             (self.folder / LOCK).unlink(missing_ok=True)
             self.folder.rmdir()
 

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Any, Self
@@ -23,6 +23,7 @@ from zyz_match.errors import FileError, StorageError
 FORMAT = 1
 MANIFEST = "manifest.json"
 _BLOCK = 1 << 20
+_KINDS = {"format": int, "columns": dict, "rows": dict, "counters": dict, "sha256": dict}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +145,19 @@ def _manifest(path: Path, found: zipfile.ZipFile) -> Manifest:
     try:
         entries = json.loads(found.read(MANIFEST))
         if entries["format"] == FORMAT:
-            return Manifest(**entries)
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, zlib.error) as error:
+            return _as_manifest(entries)
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, RuntimeError, zlib.error) as error:
         raise _damaged(path, f"缺少 {MANIFEST}，或它已损坏") from error
     raise _damaged(path, f"格式为 {entries['format']}，本程序只读取格式 {FORMAT}")
+
+
+def _as_manifest(entries: dict[str, Any]) -> Manifest:
+    """ValueError or TypeError for what no backup of ours says."""
+    found = Manifest(**entries)
+    for field_ in fields(found):
+        if type(getattr(found, field_.name)) is not _KINDS.get(field_.name, str):
+            raise ValueError(field_.name)
+    return found
 
 
 def _damaged(path: Path, why: str) -> FileError:
@@ -167,6 +177,6 @@ def _digest(found: zipfile.ZipFile, name: str) -> str:
         with found.open(name) as member:
             while part := member.read(_BLOCK):
                 digest.update(part)
-    except (zipfile.BadZipFile, KeyError, EOFError, OSError, zlib.error, NotImplementedError):
-        return ""
+    except (zipfile.BadZipFile, KeyError, EOFError, OSError, zlib.error, RuntimeError):
+        return ""  # RuntimeError: it is encrypted, or packed in a way that nobody reads
     return digest.hexdigest()

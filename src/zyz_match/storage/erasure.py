@@ -67,9 +67,13 @@ class Contacts:
 
 
 def mask(kind: str, value: str) -> str:
-    """A contact as it is shown to those who must not use it: 138****1234, z***@x.com, 张*."""
+    """A contact as it is shown to those who must not use it.
+
+    138****1234, of shorter numbers ****56; z***@x.com, of short names ***@x.com; 张*.
+    """
     if kind == "phone" and len(value) >= 8:
-        return f"{value[:3]}****{value[-4:]}"
+        return f"{value[:3]}****{value[-4:]}" if len(value) >= 11 else f"****{value[-2:]}"
     if kind == "mail" and "@" in value:
-        return f"{value[0]}***@{value.rpartition('@')[2]}"
+        name, _, host = value.rpartition("@")
+        return f"{name[:1] if len(name) > 2 else ''}***@{host}"
     return f"{value[0]}*"

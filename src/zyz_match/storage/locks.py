@@ -38,7 +38,7 @@ def is_held(path: Path) -> bool:
         return False
     try:
         if fcntl is not None:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)  # two who ask are no holders
     except BlockingIOError:
         return True
     except OSError:

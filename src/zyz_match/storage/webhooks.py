@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -83,7 +84,7 @@ class Webhooks:
         newest = sa.select(sa.func.coalesce(sa.func.max(change.c.id), 0)).scalar_subquery()
         with self._database.write() as connection:
             connection.execute(sa.insert(table).values(values | {"seen": newest}))
-            detail = {"url": webhook.url, "types": list(webhook.types)}
+            detail = {"url": _address(webhook.url), "types": list(webhook.types)}
             audit.note(connection, "webhook.add", webhook.id, detail)
             return _get(connection, webhook.id)
 
@@ -179,6 +180,12 @@ def _waiting(connection: Connection, webhook_id: str | None = None) -> dict[str,
     if webhook_id is not None:
         query = query.where(delivery.c.webhook_id == webhook_id)
     return {str(i): int(n) for i, n in connection.execute(query)}
+
+
+def _address(url: str) -> str:
+    """Where a webhook goes, without what may be secret in its address."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _towns(towns: Sequence[str] | None) -> str | None:
