@@ -7,7 +7,7 @@ import re
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 STATIC = "/docs/static"
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -43,4 +43,8 @@ def install(app: FastAPI) -> None:
     async def docs(_: Request) -> Response:
         return HTMLResponse(html, headers=headers)
 
+    async def home(_: Request) -> Response:
+        return RedirectResponse("/docs")
+
     app.add_route("/docs", docs, include_in_schema=False)
+    app.add_route("/", home, include_in_schema=False)

@@ -39,6 +39,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/readyz"): PUBLIC,
     ("GET", "/metrics"): Rule(_ADMINS),
     ("GET", "/v1/healthz"): Rule(EVERYBODY),
+    ("GET", "/"): Rule(EVERYBODY),
     ("GET", "/docs"): Rule(EVERYBODY),
     ("GET", "/docs/static/{path:path}"): Rule(EVERYBODY),
     ("GET", "/openapi.json"): Rule(EVERYBODY),

@@ -14,7 +14,7 @@ import pytest
 
 import zyz_match
 from tests.desk_world import DeskService, open_desk, wait_for
-from tests.worlds import firm, table
+from tests.worlds import TOWN, firm, table
 from zyz_match.domain import Col, state_of
 from zyz_match.errors import InputError, StorageError
 from zyz_match.storage.locks import held, is_held
@@ -133,16 +133,33 @@ def test_new_events_need_no_build(service: DeskService) -> None:
     assert not service.index().events.empty
 
 
-@pytest.mark.parametrize("how", ["undone", "too many", "few firms in all", "another program"])
+def test_a_firm_that_is_taken_back_is_gone_at_once_without_a_build(service: DeskService) -> None:
+    without_worker(service)
+    add(service, NEW)
+    add(service, "合成甲铸管公司", "合成再来公司", capital=77.0)  # one is changed, one is new
+    service.index()
+    for batch in service.batches()[:2]:
+        service.undo(batch.batch_id)
+    index = service.index()
+    assert (index.row(NEW), index.row("合成再来公司")) == (None, None)
+    assert index.records(index.rows_of(["合成甲铸管公司"]))[0]["capital"] != 77.0
+    assert (len(index), len(files(service))) == (10, 1)
+    listed = [m.firm.name for m in service.rank(TOWN.id, k=20).matches]
+    assert "合成甲铸管公司" in listed
+    assert NEW not in listed
+    first = service.batches()[-1].batch_id
+    assert service.undo(first).removed == 10
+    assert len(service.index()) == 0
+
+
+@pytest.mark.parametrize("how", ["too many", "few firms in all", "another program"])
 def test_what_is_not_a_small_change_waits_for_a_build(
     service: DeskService, how: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     add(service, NEW)
-    if how == "undone":
-        service.undo(service.batches()[0].batch_id)
-        add(service, "合成又一家")
     if how == "too many":
         monkeypatch.setattr("zyz_match.index_desk.LATE_FIRMS", 0)
+        monkeypatch.setattr("zyz_match.index_desk.LATE_SHARE", 0.0)
     if how == "few firms in all":
         monkeypatch.setattr(DeskService, "late_from", 5_000)
     if how == "another program":
@@ -177,15 +194,18 @@ def test_a_list_says_by_which_index_it_was_made(service: DeskService) -> None:
 # when something goes wrong -----------------------------------------------------------------------
 
 
-def test_a_build_that_fails_is_tried_again_after_the_next_change(service: DeskService) -> None:
-    asked = without_worker(service)
-    for n in (1, 2):
-        add(service, f"{NEW}{n}")
-        late = service.index()
-        wait_for(lambda: service._follower is None)
-        assert asked == [("--index",)] * n
-        assert service.index() is late
-        assert late.row(f"{NEW}1") is not None
+def test_a_build_that_fails_is_tried_again_ever_later(
+    service: DeskService, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked, service.retry = without_worker(service), 0.01
+    add(service, NEW)
+    late = service.index()
+    wait_for(lambda: len(asked) >= 4)
+    assert service.index() is late
+    assert late.row(NEW) is not None
+    assert service.store.data_stamp() in caplog.text
+    service.close()
+    wait_for(lambda: service._follower is None)
 
 
 @pytest.mark.slow
@@ -200,6 +220,7 @@ def test_a_killed_build_leaves_the_old_index_serving(
         "cli.main(['worker', *sys.argv[1:]])\n"
     )
     monkeypatch.setattr(DeskService, "worker", (sys.executable, "-c", program))
+    monkeypatch.setattr(DeskService, "retry", 600.0)
     started: list[subprocess.Popen[bytes]] = []
     spawn = service._spawn
     service._spawn = lambda *words: started.append(spawn(*words)) or started[-1]  # type: ignore
@@ -209,7 +230,7 @@ def test_a_killed_build_leaves_the_old_index_serving(
     wait_for(lambda: list(service.settings.index.glob(".aside-*")))
     assert is_held(service._building)
     os.kill(started[0].pid, signal.SIGKILL)
-    wait_for(lambda: service._follower is None)
+    wait_for(lambda: not is_held(service._building))
     assert service.index() is late
     assert files(service) == kept
     with open_desk(tmp_path) as other:

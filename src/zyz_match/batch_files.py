@@ -12,14 +12,16 @@ import pyarrow.parquet as pq
 from zyz_match.domain import Match, Shortlist
 from zyz_match.errors import InputError
 from zyz_match.outputs import write_bytes
-from zyz_match.reports import csv_cell, is_risky, printable
+from zyz_match.reports import csv_cell, is_risky, printable, stage_name
 
 HEADINGS = {
-    "town_id": "专业镇编号", "town": "专业镇", "rank": "名次", "firm_id": "firm_id",
+    "town_id": "专业镇编号", "town": "专业镇", "rank": "名次", "firm_id": "企业编号",
     "name": "企业名称", "province": "省", "city": "市", "score": "得分", "fit": "适配",
-    "propensity": "意愿", "confidence": "可信度", "reason": "主要理由", "list_id": "清单编号",
+    "propensity": "意愿", "confidence": "可信度", "status": "登记状态",
+    "flags": "提示", "care_stage": "跟进阶段", "care_owner": "跟进人",
+    "reason": "主要理由", "list_id": "清单编号",
 }  # fmt: skip
-_WIDTHS = {"town": 20, "name": 28, "firm_id": 21, "reason": 42}
+_WIDTHS = {"town": 20, "name": 28, "firm_id": 21, "reason": 42, "flags": 18}
 _WIDTH = 10
 _MOST_ROWS = 1_048_575  # of an Excel sheet, below the header
 _FOR_PEOPLE = (".xlsx", ".csv")
@@ -47,12 +49,18 @@ def table_of(lists: Sequence[Shortlist], components: Sequence[str]) -> pa.Table:
         "fit": lambda found, m: m.fit, "propensity": lambda found, m: m.propensity,
         "confidence": lambda found, m: m.confidence,
     }  # fmt: skip
+    texts: dict[str, Callable[[Shortlist, Match], str]] = {
+        "status": lambda found, m: m.firm.status, "flags": lambda found, m: "；".join(m.flags),
+        "care_stage": lambda found, m: stage_name(m.care_stage),
+        "care_owner": lambda found, m: m.care_owner,
+        "reason": lambda found, m: m.reason, "list_id": lambda found, m: found.id,
+    }  # fmt: skip
     pairs = [(found, m) for found in lists for m in found.matches]
     columns = {n: pa.array([value(*p) for p in pairs]) for n, value in firm.items()}
     points = [{c.name: c.points for c in m.contributions} for _, m in pairs]
     columns |= {n: pa.array([p.get(n) for p in points], pa.float64()) for n in components}
-    texts = {"reason": [m.reason for _, m in pairs], "list_id": [found.id for found, _ in pairs]}
-    return pa.table(columns | {n: pa.array(t, pa.string()) for n, t in texts.items()})
+    told = {n: [value(*p) or None for p in pairs] for n, value in texts.items()}
+    return pa.table(columns | {n: pa.array(t, pa.string()) for n, t in told.items()})
 
 
 def write_rows(rows: pa.Table, path: Path, labels: Mapping[str, str]) -> None:

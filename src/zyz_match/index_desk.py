@@ -7,19 +7,20 @@ by what the older index of that count had learnt.
 """
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zyz_match
-from zyz_match.domain import LATE
+from zyz_match.domain import LATE, Col
 from zyz_match.errors import InputError, StorageError
 from zyz_match.progress import Progress, silent
 from zyz_match.settings import Settings
@@ -31,8 +32,10 @@ from zyz_match.storage.store import Contents, Store
 if TYPE_CHECKING:  # loaded where used: an import needs no mathematics
     from zyz_match.matching.index import Index
 
+LOG = logging.getLogger(__name__)
 KEPT_INDEXES = 3
-LATE_FIRMS, LATE_SHARE = 2_000, 0.02  # so many new firms, or that share, do not wait for a build
+RETRY_MOST = 600.0  # seconds between two tries to build
+LATE_FIRMS, LATE_SHARE = 20_000, 0.1  # so many firms, or that share, do not wait for a build
 SAMPLE = 5_000  # firms from which the cost of a build is estimated
 _PROGRAM = 350_000_000  # bytes that a process has with all libraries, before it holds a firm
 _LOCK = "building.lock"
@@ -98,6 +101,7 @@ class IndexDesk:
     worker: tuple[str, ...] = (sys.executable, "-P", "-m", "zyz_match", "worker")
     late_from = 5_000  # firms: fewer are all laid out anew before somebody notices
     tick = 0.2  # seconds between two looks for an index that another process builds
+    retry = 10.0  # seconds until a build that failed is tried again, then twice as many, and so on
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self.settings = settings
@@ -117,13 +121,18 @@ class IndexDesk:
         with self._lock:
             stamp, now = self.store.data_stamp(), self._served
             if now is None or now.data != stamp or (whole and not now.whole):
-                now = self._served = self._found(stamp, whole, progress)
+                now = self._serve(self._found(stamp, whole, progress))
                 if now.whole:
                     self._whole = now
                 elif self._follower is None:
                     self._follower = threading.Thread(target=self._follow, daemon=True)
                     self._follower.start()
             return now.index
+
+    def close(self) -> None:
+        """Serve no more."""
+        with self._lock:
+            self._served = None
 
     def _found(self, stamp: str, whole: bool, progress: Progress) -> Served:
         return self._kept(stamp, progress) or self._updated(whole) or self._built(progress)
@@ -138,7 +147,8 @@ class IndexDesk:
 
     def _kept(self, stamp: str, progress: Progress = silent) -> Served | None:
         """The index of a state from disk; None when there is none, or none undamaged."""
-        name = self._shelf.latest({"data": stamp, "program": zyz_match.__version__})
+        about = {"data": stamp, "program": zyz_match.__version__}
+        name = self._shelf.latest(about, lambda fault: progress(fault, 0, 1))
         if name is None:
             return None
         try:
@@ -164,7 +174,9 @@ class IndexDesk:
             if changes is None:
                 continue
             with contextlib.suppress(StorageError):
-                return _with(load(), changes)
+                base = load()
+                if len(gone := _gone(base.index, changes)) <= most:
+                    return _with(base, changes, gone)
         return None
 
     def _earlier(self) -> Iterator[tuple[str, int, Callable[[], Served]]]:
@@ -236,29 +248,32 @@ class IndexDesk:
     def _follow(self) -> None:
         """Have the whole index built by a process of its own, and serve it when it is there.
 
-        Of many processes on one store, one builds. What fails is tried again after the next change.
+        Of many processes on one store, one builds. What fails is tried again, ever later.
         """
         child: subprocess.Popen[bytes] | None = None
-        tried = failed = ""
-        while (now := self._late(failed)) is not None:
+        tried, again, pause = "", 0.0, self.retry
+        while (now := self._late()) is not None:
             building = self._goes_on(child)
             if (whole := self._kept(now.data)) is not None:
                 self._change_over(whole)
-            elif not building and tried == now.data:
-                failed = tried
-            elif not building:
-                tried = now.data
+            elif not building and (tried != now.data or time.monotonic() >= again):
+                if tried == now.data:
+                    pause = min(2 * pause, RETRY_MOST)
+                    LOG.warning("index %s is not built, tried again", now.data)
+                else:
+                    tried, pause = now.data, self.retry
+                again = time.monotonic() + pause
                 with contextlib.suppress(OSError):
                     child = self._spawn("--index")
             time.sleep(self.tick)
         if child is not None:
             child.wait()
 
-    def _late(self, failed: str) -> Served | None:
+    def _late(self) -> Served | None:
         """What is served, while a whole one is to be had for it; None ends the follower."""
         with self._lock:
             now = self._served
-            if now is None or now.whole or now.data == failed:
+            if now is None or now.whole:
                 self._follower = now = None
             return now
 
@@ -271,7 +286,14 @@ class IndexDesk:
             if self._whole is None or self._whole.file < whole.file:
                 self._whole = whole
             if self._served is not None and self._served.data == whole.data:
-                self._served = whole
+                self._serve(whole)
+
+    def _serve(self, new: Served) -> Served:
+        """Make lists from another index; what was worked out for the last one lets go of it."""
+        if self._served is not None and self._served.index is not new.index:
+            self._served.index.forget()
+        self._served = new
+        return new
 
     def _spawn(self, *words: str) -> "subprocess.Popen[bytes]":
         """Start a worker that outlives this process."""
@@ -330,13 +352,22 @@ class IndexDesk:
         return self.index_report()
 
 
-def _with(base: Served, changes: Contents) -> Served:
-    """A whole index with the firms that changed since, and all events."""
-    if changes.firms.empty:  # events are counted alike whenever they come
+def _gone(index: "Index", changes: Contents) -> list[str]:
+    """The ids of the firms of an index that are no more."""
+    if changes.ids is None:
+        return []
+    ids = index.frame[Col.FIRM_ID]
+    found: list[str] = ids[~ids.isin(changes.ids)].tolist()
+    return found
+
+
+def _with(base: Served, changes: Contents, gone: Sequence[str]) -> Served:
+    """A whole index with the firms that changed since, without those gone, and all events."""
+    if changes.firms.empty and not gone:  # events are counted alike whenever they come
         index = base.index.with_events(changes.events, stamp=changes.stamp)
     else:
         stamp = f"{changes.stamp}{LATE}{base.data.partition('-')[0]}"
-        index = base.index.updated(changes.firms, events=changes.events, stamp=stamp)
+        index = base.index.updated(changes.firms, gone, events=changes.events, stamp=stamp)
     return Served(index, changes.stamp, base.file)
 
 

@@ -140,6 +140,7 @@ class JobDesk(ModelDesk):
 
     def close(self) -> None:
         """Start no more workers."""
+        super().close()
         with self._leaving:
             self._left = True
 

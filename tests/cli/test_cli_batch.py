@@ -90,7 +90,7 @@ def test_a_batch_ranks_the_firms_of_the_files_only(run_cli: Cli, home: Path, par
     done = run_cli(*BATCH, "--out", "名单.csv")
     assert done.code == 0, done.err
     rows = csv_rows(home.parent / "名单.csv")
-    assert {r["firm_id"] for r in rows} <= set(firms(60).firm_id)
+    assert {r["企业编号"] for r in rows} <= set(firms(60).firm_id)
     assert [r["名次"] for r in rows] == [str(i) for i in range(1, 16)] * 2
     assert "企业 60 家，3 个分区" in done.out
     for step in ("统计用词", "计算企业特征", "评分"):

@@ -55,17 +55,25 @@ def test_events_and_firms_of_towns_change_no_firm(store: Store) -> None:
     assert (len(found.firms), found.events["firm_id"].tolist()) == (0, ["A"])
 
 
-def test_after_an_undo_nothing_is_known_firm_by_firm(store: Store) -> None:
-    first = load(store, {"name": "甲"}, file="1").batch_id
+def test_after_an_undo_the_firms_that_are_left_are_told(store: Store) -> None:
+    load(store, {"name": "戊", "capital": 1.0}, file="0")
+    first = load(store, {"name": "甲"}, {"name": "戊", "capital": 2.0}, file="1").batch_id
     before = store.data_stamp()
     load(store, {"name": "乙"}, file="2")
     between = store.data_stamp()
     store.undo(first)
     after = store.data_stamp()
     load(store, {"name": "丙"}, file="3")
-    assert changed(store, before) is None
-    assert changed(store, between) is None
+    assert changed(store, before) == sorted(["丙", "乙", "戊"])
+    assert changed(store, between) == sorted(["丙", "戊"])
     assert changed(store, after) == ["丙"]
+    found, later = store.changes_since(before, 99), store.changes_since(after, 99)
+    assert found is not None
+    assert found.ids == tuple(sorted(["丙", "乙", "戊"]))
+    assert found.firms["capital"].tolist()[sorted(["丙", "乙", "戊"]).index("戊")] == 1.0
+    assert later is not None
+    assert later.ids is None
+    assert changed(store, before, most=2) is None
 
 
 def test_the_state_of_another_store_is_not_known(store: Store) -> None:

@@ -259,6 +259,10 @@ class Index:
         found: T = self._recent.setdefault(kind, Recent()).of(key, make, most)
         return found
 
+    def forget(self) -> None:
+        """Drop what was worked out for the last few questions, which holds the index itself."""
+        self._recent.clear()
+
     # what firms are ----------------------------------------------------------------------------
 
     def active_by(self, labels: str) -> Floats:

@@ -5,7 +5,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
@@ -51,14 +51,22 @@ def _run(client: Any, tasks: Sequence[Task]) -> Iterator[Done]:
     futures = client.map(do_alone, tasks, pure=False)
     try:
         for _, done in distributed.as_completed(futures, loop=client.loop, with_results=True):
+            if not isinstance(done, Done):  # it was cancelled, with all others
+                raise ConnectionError(str(done))
             yield done
+    except (OSError, distributed.client.FuturesCancelledError) as error:
+        raise ZyzError(
+            "与 Dask 集群断开了（调度器停了，或网络中断）。做完的分区都在，集群恢复后再运行同一"
+            "命令，会接着已做完的继续。"
+        ) from error
     except distributed.KilledWorker as error:
         raise ZyzError(
             "同一分区一再使工作进程中断，多半是内存不足。请给工作进程更多内存，或把 parquet "
             "的行组改小，再运行同一命令，会接着已做完的继续。"
         ) from error
     finally:
-        client.cancel(futures)
+        with suppress(OSError, TimeoutError):  # nobody is there any more
+            client.cancel(futures)
 
 
 def do_alone(task: Task) -> Done:
@@ -108,13 +116,19 @@ def _interrupts_for_us() -> Iterator[None]:
 
 def _check(client: Any, folder: str, job: str) -> None:
     """That there are workers, of this program, which see the folder."""
-    try:
-        client.wait_for_workers(1, timeout=WAIT_SECONDS)
-    except TimeoutError as error:
-        raise InputError("Dask 集群里没有工作进程。请先用 dask worker 启动，再运行。") from error
-    for worker, found in client.run(probe, folder, job, on_error="return").items():
-        if found != zyz_match.__version__:
-            raise InputError(f"工作进程 {worker} 不能参与：{_told(found)}。")
+    here: dict[str, Any] = {}
+    while not here:
+        try:
+            client.wait_for_workers(1, timeout=WAIT_SECONDS)
+        except TimeoutError as error:
+            raise InputError(
+                "Dask 集群里没有工作进程。请先用 dask worker 启动，再运行。"
+            ) from error
+        found = client.run(probe, folder, job, on_error="return")
+        here = {w: told for w, told in found.items() if not isinstance(told, OSError)}  # died since
+    for worker, told in here.items():
+        if told != zyz_match.__version__:
+            raise InputError(f"工作进程 {worker} 不能参与：{_told(told)}。")
 
 
 def probe(folder: str, job: str) -> str:

@@ -74,6 +74,13 @@ class Job:
     def from_json(cls, text: str) -> Self:
         """The job that `to_json` told."""
         found = json.loads(text)
+        if (
+            found["program"] != zyz_match.__version__
+        ):  # a worker that came later, of another release
+            raise ArtifactError(
+                f"任务由 zyz-match {found['program']} 建立，这里是 {zyz_match.__version__}，"
+                "请让所有工作进程装同一版本"
+            )
         groups = [p | {"groups": tuple(p["groups"])} for p in found["partitions"]]
         model = found["model"]
         curves = {n: (tuple(at), tuple(to)) for n, (at, to) in model["curves"].items()}

@@ -16,7 +16,7 @@ import os
 import secrets
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -173,12 +173,20 @@ class Shelf:
         written_at = datetime.fromisoformat(entries["written_at"])
         return Label(about, meta, written_at, len(whole)), parts
 
-    def latest(self, about: Mapping[str, Any]) -> str | None:
-        """The newest file whose header is readable and holds these entries; None without one."""
+    def latest(
+        self, about: Mapping[str, Any], told: Callable[[str], object] | None = None
+    ) -> str | None:
+        """The newest file whose header holds these entries; None without one.
+
+        `told` is given what is wrong with those whose header cannot be read.
+        """
         for name in reversed(self.names()):
-            with contextlib.suppress(StorageError):
+            try:
                 if about.items() <= self.label(name).about.items():
                     return name
+            except StorageError as error:
+                if told is not None:
+                    told(error.message)
         return None
 
     def names(self) -> list[str]:

@@ -154,7 +154,7 @@ def _store(
     """Insert what is new, merge what is known, and note what was done to each firm."""
     moment = rows.utc_now()
     merged = [(known, _as_one(known, several)) for known, several in news]
-    created = [rows.to_store(new, moment) for known, new in merged if not known.row_hash]
+    created = [rows.to_store(_named(new), moment) for known, new in merged if not known.row_hash]
     stored = [(known, new) for known, new in merged if known.row_hash]
     updated, before = _updates(connection, stored, moment)
     bulk.insert(connection, firm, created)
@@ -163,6 +163,11 @@ def _store(
     done["created"] += len(created)
     done["updated"] += len(updated)
     done["unchanged"] += len(stored) - len(updated)
+
+
+def _named(new: Record) -> Record:
+    """A new firm; one that the file gives no name is called by its code until another one does."""
+    return new if new[Col.NAME] else {**new, Col.NAME: new[Col.FIRM_ID]}
 
 
 def _as_one(known: Known, several: list[Record]) -> Record:
@@ -230,7 +235,7 @@ def undo(connection: Connection, batch_id: str) -> UndoResult:
     done = [_take_back(connection, n, moment) for n in connection.execute(pending).scalars().all()]
     removed, restored = (sum(counts) for counts in zip(*done, strict=True)) if done else (0, 0)
     if removed or restored:
-        stamps.renew_firms(connection, "undo")
+        stamps.renew_firms(connection, "undo", number)
     return UndoResult(removed, restored, kept)
 
 

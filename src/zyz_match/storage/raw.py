@@ -13,6 +13,10 @@ _SAMPLES, _SAMPLED, _SAMPLE_LENGTH = 3, 200, 60
 _SHARED = 2_000  # a column with more different values than this is not worth sharing
 
 
+_TOTALS = frozenset({"合计", "小计", "总计", "共计", "累计"})
+_TOTAL = "是合计行，不是一条记录"
+
+
 @dataclass(frozen=True, slots=True)
 class RawTable:
     """The data rows of a sheet, column by column, blank rows left out."""
@@ -62,6 +66,7 @@ def load(
         faults |= _overlong(data, len(headers), len(numbers)) if _is_strict(sheet) else {}
         found = enumerate((r for _, r in data), len(numbers))
         faults |= {at: r.flaw for at, r in found if isinstance(r, FlawedRow)}
+        faults |= {at: _TOTAL for at, (_, r) in enumerate(data, len(numbers)) if _is_total(r)}
         cells = list(zip(*(_fit(r, len(headers)) for _, r in data), strict=True))
         samples = samples or [_sample(c) for c in cells]
         numbers.extend(n for n, _ in data)
@@ -79,6 +84,12 @@ def read_rows(sheet: Sheet, numbers: Collection[int], width: int) -> dict[int, l
         return {}
     rows = enumerate(sheet.rows(), start=sheet.first)
     return {n: _fit(r, width) for n, r in rows if n in numbers}
+
+
+def _is_total(row: list[str]) -> bool:
+    """Whether a row sums up those above it: so says its first cell with something in it."""
+    first = next(filter(None, map(str.strip, row)), "")
+    return first.rstrip("：:") in _TOTALS
 
 
 def _is_strict(sheet: Sheet) -> bool:

@@ -147,9 +147,9 @@ def _rows_of(
     owners: Sequence[tuple[int, str]], into: Mapping[int, int]
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Every firm with its row and the rows that went into it."""
-    more: dict[int, tuple[int, ...]] = {}
+    more: dict[int, list[int]] = {}
     for row, first in into.items():
-        more[first] = (*more.get(first, ()), row)
+        more.setdefault(first, []).append(row)
     return ((firm_id, (row, *more.get(row, ()))) for row, firm_id in owners)
 
 

@@ -97,6 +97,9 @@ class ServingRow:
             yield {now.version, now.previous, *named}
 
 
+_PRIOR = "prior"  # as the audit calls the version without a file
+
+
 def change(connection: Connection, what: Change) -> Serving:
     """Write the log and, unless a version is rejected, move the row; what serves afterwards."""
     now, at = _current(connection), rows.utc_now()
@@ -106,7 +109,8 @@ def change(connection: Connection, what: Change) -> Serving:
             at=at, by=by, action=what.action, version=what.version, previous=now.version, note=note
         )
     )
-    audit.note(connection, f"model.{what.action}", what.version, {"before": now.version})
+    subject = what.version or _PRIOR
+    audit.note(connection, f"model.{what.action}", subject, {"before": now.version or _PRIOR})
     if what.action == "reject":
         outbox.add(connection, "model.rejected", _SLOT, None, _news(now.version, what, note))
         return now

@@ -31,6 +31,6 @@ def renew(connection: Connection, name: str) -> str:
 
 
 def renew_firms(connection: Connection, kind: Change, batch_id: int | None = None) -> None:
-    """Renew the stamp of the firms and write down why; `batch_id` is that of imported firms."""
+    """Renew the stamp of the firms and write down why; `batch_id` is the one imported or undone."""
     values = {"stamp": renew(connection, FIRMS), "kind": kind, "batch_id": batch_id}
     connection.execute(sa.insert(data_change).values(values))
