@@ -1,10 +1,12 @@
 """The index: kept, brought up to date, built once among all processes, changed over to."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -170,6 +172,27 @@ def test_what_is_not_a_small_change_waits_for_a_build(
     with open_desk(tmp_path) as other:
         assert other.index().stamp == service.index().stamp
     assert len(files(service)) == 2
+
+
+def test_a_damaged_index_is_named_by_who_meets_it(service: DeskService) -> None:
+    (name,) = files(service)
+    path, told = service._shelf.path(name), list[str]()
+    path.write_bytes(path.read_bytes()[:40])
+    service._served = service._whole = None
+    service.index(progress=lambda what, _done, _total: told.append(what))
+    assert any(str(path) in what for what in told)
+
+
+def test_an_index_that_was_replaced_is_let_go(service: DeskService) -> None:
+    service.rank(TOWN.id, k=3)
+    old = weakref.ref(service.index())
+    gc.disable()
+    try:
+        service.rebuild_index()
+        service.rank(TOWN.id, k=3)
+        wait_for(lambda: old() is None)  # a helping thread may hold it for a moment
+    finally:
+        gc.enable()
 
 
 def test_a_list_says_by_which_index_it_was_made(service: DeskService) -> None:

@@ -1,10 +1,12 @@
 import unicodedata
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zyz_match.text import has_controls, name_key, normalise, same_name, tidy
+from zyz_match.text import has_controls, name_key, normalise, pattern_of, same_name, tidy
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,19 @@ def test_normalise_is_total_and_leaves_nothing_loose(text: str) -> None:
     assert once == once.strip()
     assert "  " not in once
     assert not has_controls(once)
-    assert unicodedata.is_normalized("NFKC", tidy(once)) or normalise(once) is not None
+    assert unicodedata.is_normalized("NFKC", once)
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ("合成（山西）", "合成(山西)铸造"), ("合成(山西)", "合成（山西）铸造"),
+        ("cnc", "ＣＮＣ加工"), ("鑄造", "铸造"), ("铸造", "鑄造"), ("A b", "ａ　B"), ("[1+1]", "[1+1]"), ("\\d", "\\d"),
+    ],
+)  # fmt: skip
+def test_a_pattern_finds_every_spelling_of_its_signs(asked: str, text: str) -> None:
+    held = pa.array([text, "别的"])
+    assert pc.match_substring_regex(held, pattern_of(asked)).to_pylist() == [True, False]
 
 
 @given(st.text(max_size=30))

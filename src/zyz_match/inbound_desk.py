@@ -114,7 +114,7 @@ class InboundDesk(HookDesk):
             return Wanted(refused=error.message)
         except Exception as error:  # ours to mend: it is refused by name, and the others go on
             kind = type(error).__qualname__
-            LOG.exception("message %s:%s", message.system, message.id)
+            LOG.error("message %s:%s: %s", message.system, message.id, kind)
             return Wanted(refused=f"程序处理这条记录时出错（{kind}），请把消息编号交给管理员。")
 
     def _entry(self, system: System, message: Message, step: Step) -> Wanted:

@@ -348,7 +348,7 @@ class IndexDesk:
             name = self._save(*self._fitted(progress), progress)
         whole = self._opened(name)
         with self._lock:
-            self._served = self._whole = whole
+            self._whole = self._serve(whole)
         return self.index_report()
 
 

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from tests.api.hook_world import (
     hooks_file,
     wait_for,
 )
-from zyz_match.crm_maps import read_systems
+from zyz_match import inbound_desk
+from zyz_match.crm_maps import MAPS, CrmMap, Step, read_systems, step_of
 from zyz_match.errors import InputError
 from zyz_match.settings import Settings
 from zyz_match.storage.inbound import Inbox
@@ -281,6 +282,7 @@ def test_a_refused_record_waits_for_what_it_lacks(client: TestClient) -> None:
     {"stage": "visited", "date": "soon"}, {"stage": "flying"}, {"stage": {"a": 1}}, "text", 7, None,
     {"stage": "visited", "date": "2999-01-01"}, {"stage": "visited", "note": "x" * 5000},
     {"stage": "visited", "list_id": "L0"}, {"stage": "visited", "town": "no-such-town"},
+    {"stage": "visited", "id": "x" * 9000},
 ])  # fmt: skip
 def test_a_record_that_makes_no_sense_is_refused_with_a_reason(
     client: TestClient, record: Any
@@ -289,6 +291,35 @@ def test_a_record_that_makes_no_sense_is_refused_with_a_reason(
     found = done(client, "crm", {"items": [given]})
     assert (found["state"], found["records"][0]["change"]) == ("refused", "refused")
     assert found["records"][0]["reason"]
+
+
+def test_a_record_that_breaks_the_program_holds_up_no_other(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, wanted = step_of, entry(firm(client, 8))
+
+    def breaks(known: CrmMap, record: Any) -> Step:
+        if record["note"] == "合成故障":
+            raise RuntimeError("a bug")
+        return real(known, record)
+
+    monkeypatch.setattr(inbound_desk, "step_of", breaks)
+    found = done(client, "crm", {"items": [wanted | {"note": "合成故障"}, wanted | {"note": ""}]})
+    assert found["records"][0]["change"] == "refused"
+    assert found["records"][1]["change"] in ("created", "unchanged")
+    assert "RuntimeError" in found["records"][0]["reason"]
+
+
+@pytest.mark.parametrize(("name", "moment", "day"), [
+    ("odoo", "2026-11-26 23:30:00", date(2026, 11, 27)),  # UTC: in China it is tomorrow
+    ("espocrm", "2026-11-26 15:59:59", date(2026, 11, 26)),
+    ("zyz", "2026-11-26 23:30:00", date(2026, 11, 26)),
+    ("zyz", "2026-11-26T23:30:00Z", date(2026, 11, 27)),
+    ("zyz", "2026-11-26", date(2026, 11, 26)),
+])  # fmt: skip
+def test_a_day_is_that_of_china(name: str, moment: str, day: date) -> None:
+    known = MAPS[name]
+    assert step_of(known, {known.fields["date"]: moment}).date == day
 
 
 def test_a_system_limited_to_towns_speaks_of_those_alone(client: TestClient) -> None:

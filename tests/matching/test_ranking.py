@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -144,6 +146,7 @@ def test_ties_are_ordered_by_firm_id() -> None:
         (Filters(listed=True), set()),
         (Filters(statuses=("经营异常",)), {"合成癸异常铸造公司"}),
         (Filters(text="抛丸"), {"合成丁装备公司"}),
+        (Filters(text="拋丸"), {"合成丁装备公司"}),
         (Filters(employees_min=1), set()),
     ],
 )  # fmt: skip
@@ -166,6 +169,15 @@ def test_filters_act_before_the_top_k(index: Index, filters: Filters, expected: 
 def test_a_filter_word_nobody_knows_is_refused(index: Index, filters: Filters) -> None:
     with pytest.raises(InputError, match="不认识"):
         ranking.rank(index, TOWN, k=5, filters=filters)
+
+
+def test_what_requests_name_fills_no_memory(index: Index) -> None:
+    ranking.rank(index, TOWN, k=1)
+    before = len(index._kept)
+    for n in range(40):
+        town = replace(TOWN, exclude_regions=(f"合成区{n}",), industries=(f"标签{n}",))
+        ranking.rank(index, town, k=1)
+    assert len(index._kept) == before
 
 
 def test_pages_follow_each_other_without_gap_or_repeat(index: Index) -> None:

@@ -294,3 +294,16 @@ def test_a_place_that_cannot_be_written_is_said_and_nothing_is_left(tmp_path: Pa
     with pytest.raises(InputError, match="文件夹"):
         write_rejects(pd.DataFrame({"行号": [1], "原因": ["合成"]}), tmp_path / "r.csv")
     assert [p.name for p in tmp_path.iterdir()] == ["r.csv"]
+
+
+def test_a_row_that_sums_up_is_no_firm(tmp_path: Path) -> None:
+    rows = [["序号", "企业名称", "注册资本"], ["1", "合成甲", "5万元"], ["合计", "1家", "5万元"]]
+    found = read(tmp_path, *rows)
+    assert found.frame[Col.NAME].tolist() == ["合成甲"]
+    assert "合计" in found.rejects["原因"][0]
+    assert read(tmp_path, ["企业名称"], ["合计机械厂"]).frame[Col.NAME].tolist() == ["合计机械厂"]
+
+
+def test_a_row_without_a_name_is_told(tmp_path: Path) -> None:
+    rows = [["企业名称", "统一社会信用代码"], ["", "91140500MA0GT8H458"], ["合成甲", ""]]
+    assert any("1 行没有企业名称" in w for w in read(tmp_path, *rows).warnings)

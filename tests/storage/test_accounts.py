@@ -96,6 +96,16 @@ def test_a_change_is_seen_by_a_session_that_goes_on(store: Store) -> None:
     assert actions(store) == before
 
 
+def test_towns_that_do_not_go_with_the_role_of_the_moment_are_refused(store: Store) -> None:
+    one = add(store, TEAM)
+    with pytest.raises(InputError, match="不能限定专业镇"):
+        store.accounts.change(one.id, role=Role.ADMIN)
+    assert store.accounts.change(one.id, role=Role.ADMIN, towns=None).towns is None
+    assert store.accounts.change(one.id, label="只改说明").role is Role.ADMIN
+    with pytest.raises(InputError, match="至少一个"):
+        store.accounts.change(one.id, role=Role.TOWN)
+
+
 def test_the_last_one_who_looks_after_the_accounts_stays(store: Store) -> None:
     one = add(store, GUARD)
     with pytest.raises(InputError, match="最后一个"):

@@ -373,3 +373,33 @@ def test_undoing_every_batch_in_any_order_leaves_what_was_there(
     for batch_id in data.draw(st.permutations(ids)):
         store.undo(batch_id)
     pd.testing.assert_frame_equal(store.firm_table(), before)
+
+
+def test_a_section_takes_nothing_from_the_class_below_it(store: Store) -> None:
+    load(store, {"name": "甲", "industry": "3391", "industry_text": "黑色金属铸造"})
+    for code, text in (("C", "制造业"), ("33", "金属制品业")):
+        load(store, {"name": "甲", "industry": code, "industry_text": text})
+        assert store.firm_table()["industry"].tolist() == ["3391"]
+    load(store, {"name": "甲", "industry": "3392", "industry_text": "有色金属铸造"})
+    assert store.firm_table()["industry"].tolist() == ["3392"]
+
+
+def test_contacts_that_were_erased_do_not_come_back_by_another_key(store: Store) -> None:
+    people_of = people(("甲", "phone", "13800000001"))
+    first = store.import_firms(frame({"name": "甲"}), people_of, file_name="1", file_hash="1")
+    assert store.people.erase("甲") == 1
+    store.undo(first.batch_id)
+    again = frame({"name": "甲", "uscc": USCC_A})
+    store.import_firms(
+        again, people((USCC_A, "phone", "13800000001")), file_name="2", file_hash="2"
+    )
+    (firm_id,) = store.firm_table()["firm_id"]
+    assert store.people.look(firm_id, masked=False) == []
+
+
+def test_a_new_firm_without_a_name_goes_by_its_code_until_it_has_one(store: Store) -> None:
+    load(store, {"uscc": USCC_A})
+    assert store.firm_table()["name"].tolist() == [USCC_A]
+    load(store, {"uscc": USCC_A, "name": "合成甲公司"})
+    load(store, {"uscc": USCC_A})
+    assert store.firm_table()["name"].tolist() == ["合成甲公司"]
