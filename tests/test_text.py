@@ -80,7 +80,8 @@ def test_normalise_is_total_and_leaves_nothing_loose(text: str) -> None:
     ("asked", "text"),
     [
         ("合成（山西）", "合成(山西)铸造"), ("合成(山西)", "合成（山西）铸造"),
-        ("cnc", "ＣＮＣ加工"), ("鑄造", "铸造"), ("铸造", "鑄造"), ("A b", "ａ　B"), ("[1+1]", "[1+1]"), ("\\d", "\\d"),
+        ("cnc", "ＣＮＣ加工"), ("鑄造", "铸造"), ("铸造", "鑄造"), ("A b", "ａ　B"),
+        ("[1+1]", "[1+1]"), ("\\d", "\\d"),
     ],
 )  # fmt: skip
 def test_a_pattern_finds_every_spelling_of_its_signs(asked: str, text: str) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # loaded where used: an import needs no mathematics
 LOG = logging.getLogger(__name__)
 KEPT_INDEXES = 3
 RETRY_MOST = 600.0  # seconds between two tries to build
-LATE_FIRMS, LATE_SHARE = 20_000, 0.1  # so many firms, or that share, do not wait for a build
+LATE_FIRMS, LATE_SHARE = 5_000, 0.1  # so many firms, or that share, do not wait for a build
 SAMPLE = 5_000  # firms from which the cost of a build is estimated
 _PROGRAM = 350_000_000  # bytes that a process has with all libraries, before it holds a firm
 _LOCK = "building.lock"

@@ -23,6 +23,7 @@ SETTINGS = {
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
     "distributed.worker.profile.enabled": False,
 }
+_TALKERS = ("distributed", "distributed.client", "distributed.core", "distributed.utils")
 Run = Callable[[Sequence[Task]], Iterator[Done]]  # tasks -> what was done, in any order
 
 
@@ -41,6 +42,11 @@ def dask(folder: str, job: str, scheduler: str | None = None) -> Iterator[Run]:
     """
     with ExitStack() as stack, warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"(distributed|dask|tornado|bokeh)\b")
+        _distributed()  # sets the levels
+        for name in _TALKERS:  # what matters of it we say ourselves
+            log = logging.getLogger(name)
+            stack.callback(log.setLevel, log.level)
+            log.setLevel(logging.CRITICAL)
         client = stack.enter_context(_client(scheduler, stack))
         _check(client, folder, job)
         yield lambda tasks: _run(client, tasks)
