@@ -63,11 +63,16 @@ class Recorded:
     entry: LeadEntry
 
 
+def asks_first(rows: int, refused: int) -> bool:
+    """Whether so many of a file's rows are refused that somebody has to say yes."""
+    return rows > 0 and refused / rows > REJECT_SHARE_TO_CONFIRM
+
+
 def confirm_rejects(
     name: str, rows: int, refused: int, where: Path | None, *, confirmed: bool
 ) -> None:
     """NeedsConfirmation when more than a fifth of a file is refused and nobody said yes."""
-    if rows and refused / rows > REJECT_SHARE_TO_CONFIRM and not confirmed:
+    if asks_first(rows, refused) and not confirmed:
         raise NeedsConfirmation(
             f"“{name}”共 {rows} 行，其中 {refused} 行有问题，超过两成，"
             f"未写入任何数据。请查看 {where}；确认其余行无误后加 --yes 再导入。",

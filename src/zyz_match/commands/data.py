@@ -9,7 +9,12 @@ import typer
 
 from zyz_match.commands.lists import Json
 from zyz_match.commands.office import emit_json, existing_file, office, program
-from zyz_match.commands.row_imports import import_rows, masked, show_refused
+from zyz_match.commands.row_imports import (
+    import_rows,
+    masked,
+    say_how_to_import,
+    show_refused,
+)
 from zyz_match.console import Column, figures, note, say, show_pairs, show_table
 from zyz_match.errors import InputError
 
@@ -193,7 +198,7 @@ def _show_import(report: "ImportReport", confirmed: bool) -> None:
     show_pairs(counts)
     say()
     if batch is None:
-        say("以上是预览，没有写入任何数据。去掉 --dry-run 即导入。", "green")
+        say_how_to_import(file.rows, len(file.rejects))
     elif batch.repeated:
         say(f"这个文件已在批次 {batch.batch_id} 导入过，本次没有重复写入。", "yellow")
     else:

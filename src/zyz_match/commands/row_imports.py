@@ -59,6 +59,14 @@ def _rows_json(report: "RowReport") -> dict[str, Any]:
     }
 
 
+def say_how_to_import(rows: int, refused: int) -> None:
+    """The end of a preview: what to do next."""
+    from zyz_match.leads_desk import asks_first
+
+    how = "把 --dry-run 换成 --yes" if asks_first(rows, refused) else "去掉 --dry-run "
+    say(f"以上是预览，没有写入任何数据。{how}即导入。", "green")
+
+
 def _show_rows(report: "RowReport") -> None:
     file, plan, batch = report.file, report.plan, report.batch
     if unknown := [h for h, target in file.targets if h and not target]:
@@ -76,7 +84,7 @@ def _show_rows(report: "RowReport") -> None:
     )  # fmt: skip
     say()
     if batch is None:
-        say("以上是预览，没有写入任何数据。去掉 --dry-run 即导入。", "green")
+        say_how_to_import(file.rows, len(plan.faults))
     elif not plan.new:
         say("没有新的内容，库中未变。", "yellow")
     else:

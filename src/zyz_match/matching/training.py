@@ -24,6 +24,7 @@ from zyz_match.matching.training_card import Card, card
 Progress = Callable[[str, int, int], None]
 Fit = Callable[[Examples], Model | None]
 FOLDS = 10  # groups of towns that are left out in turn
+KEEPS = "沿用现有模型。"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +50,14 @@ class Retrained:
 def judge(challenger: Model, champion: Model, newest: Examples, seed: int = 0) -> Verdict:
     """Whether the challenger may take the champion's place; both unseen by the newest leads."""
     if missing := contest.lacking(newest):
-        return Verdict(False, f"{missing}，不足以比较，沿用现有模型。")
+        return Verdict(False, f"{missing}，不足以比较，{KEEPS}")
     gain = contest.paired(challenger, champion, newest, seed)
     over_prior = contest.paired(challenger, Model(), newest, seed)
     told = f"最新 {len(newest)} 条线索上，新模型比现有模型{_in_words(gain)}"
     if gain.low <= 0:
-        return Verdict(False, f"{told}，没有把握更好，沿用现有模型。", gain, over_prior)
+        return Verdict(False, f"{told}，没有把握更好，{KEEPS}", gain, over_prior)
     if over_prior.mean < 0:
-        words = f"{told}，但比初始模型{_in_words(over_prior)}，沿用现有模型。"
+        words = f"{told}，但比初始模型{_in_words(over_prior)}，{KEEPS}"
         return Verdict(False, words, gain, over_prior)
     return Verdict(True, f"{told}，有把握更好，采用新模型。", gain, over_prior)
 
@@ -125,7 +126,10 @@ def retrain(
     model = replace(choice.model, version="", calibration=calibration)
     words, promote = choice.verdict.words, choice.verdict.promote
     if not promote and calibration is not None and champion.calibration is None:
-        promote, words = True, f"{words}名次不变，只补上成功可能性的估计。"
+        promote, words = (
+            True,
+            f"{words.removesuffix(KEEPS)}权重照旧，新版本只多了成功可能性的估计。",
+        )
     told = card(
         examples, rounds, towns, model, champion, kind=choice.kind, settings=settings,
         intervals={
