@@ -59,26 +59,33 @@ class Explainer:
         self.scores = scores
         self._teller = Teller.of(scores.query, index)
         self._peers: dict[int, Lines] = {}
-        self._parts = [
-            _Part(c, points, missing_line(c.name, c.neutral), self._writer(c.name))
-            for c, points in zip(scores.components, scores.points.tolist(), strict=True)
-        ]
 
     def explain(self, rows: Sequence[int], table: Table) -> list[RowEvidence]:
         """Evidence for the given rows, in their order; `table` is of the same rows."""
         points = (self.scores.points[:, None] * table.values).T.tolist()
         numbers = (points, table.values.T.tolist(), table.missing.T.tolist())
         self._peers = dict(zip(rows, self._peer_lines(rows), strict=True))
-        return list(map(self._one, self._teller.tell(self.index, rows), *numbers))
+        scores = self.scores
+        parts = [  # not kept: they hold this, and this the index
+            _Part(c, most, missing_line(c.name, c.neutral), self._writer(c.name))
+            for c, most in zip(scores.components, scores.points.tolist(), strict=True)
+        ]
+        one = partial(self._one, parts)
+        return list(map(one, self._teller.tell(self.index, rows), *numbers))
 
     def segments(self, rows: Sequence[int]) -> list[str]:
         """The best matching chain segment of each row, "" where no word matches."""
         return self._teller.segments(self.index, rows)
 
     def _one(
-        self, told: Told, points: list[float], values: list[float], missing: list[bool]
+        self,
+        parts: Sequence[_Part],
+        told: Told,
+        points: list[float],
+        values: list[float],
+        missing: list[bool],
     ) -> RowEvidence:
-        numbers = zip(self._parts, points, values, missing, strict=True)
+        numbers = zip(parts, points, values, missing, strict=True)
         found = tuple(part.of(told, p, v, m) for part, p, v, m in numbers)
         done = {c.name for c in found if c.value is not None and c.value > WORTH_SAYING}
         said = [words for name, words in _EVENTS.items() if name in done]
