@@ -111,6 +111,7 @@ class IndexDesk:
         self._served: Served | None = None  # what lists are made from
         self._whole: Served | None = None  # the last one that was whole
         self._follower: threading.Thread | None = None
+        self._closed = False
 
     def index(self, *, whole: bool = False, progress: Progress = silent) -> "Index":
         """The index of the firms as they are now, built only when too much has changed.
@@ -130,9 +131,8 @@ class IndexDesk:
             return now.index
 
     def close(self) -> None:
-        """Serve no more."""
-        with self._lock:
-            self._served = None
+        """Have nothing built any more; a build under way is not waited for."""
+        self._closed = True
 
     def _found(self, stamp: str, whole: bool, progress: Progress) -> Served:
         return self._kept(stamp, progress) or self._updated(whole) or self._built(progress)
@@ -273,7 +273,7 @@ class IndexDesk:
         """What is served, while a whole one is to be had for it; None ends the follower."""
         with self._lock:
             now = self._served
-            if now is None or now.whole:
+            if self._closed or now is None or now.whole:
                 self._follower = now = None
             return now
 
