@@ -74,40 +74,39 @@ class Lifecycle:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Do what is done on the side until the end, then what is left of it."""
-        notes = asyncio.create_task(self._every(NOTE_SECONDS, self._seen.note))
-        sweeps = asyncio.create_task(self._every(SWEEP_SECONDS, self._expire))
-        resumes = asyncio.create_task(self._every(RESUME_SECONDS, self._resume))
+        acts = (
+            (NOTE_SECONDS, "audit of sent lists", self._seen.note),
+            (SWEEP_SECONDS, "expiry of contacts", self._expire),
+            (RESUME_SECONDS, "look at left jobs", self._service.resume),
+        )
+        tasks = [asyncio.create_task(self._every(*each)) for each in acts]
         with self._told_to_stop():
             try:
                 yield
             finally:
                 self.draining = True
                 self._over.set()
-                await asyncio.gather(notes, sweeps, resumes, return_exceptions=True)
+                await asyncio.gather(*tasks)
                 await run_in_threadpool(self._seen.note)
 
-    async def _every(self, seconds: float, act: Callable[[], None]) -> None:
-        """Act now and then until the end; what has begun is not left alone with a closing store."""
+    async def _every(self, seconds: float, what: str, act: Callable[[], None]) -> None:
+        """Act now and then until the end; what has begun is not left alone with a closing store.
+
+        What fails is done again at the next turn.
+        """
         while not self._over.is_set():
             try:
                 await run_in_threadpool(act)
-            except Exception:  # done again at the next turn
-                LOG.exception("%s failed", act.__name__)
+            except ZyzError as error:
+                LOG.error("%s failed code=%s", what, error.code)
+            except Exception:
+                LOG.exception("%s failed", what)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), seconds)
 
     def _expire(self) -> None:
-        try:
-            with acting(SERVER):
-                self._service.expire_contacts()
-        except ZyzError as error:
-            LOG.error("expiry of contacts failed code=%s", error.code)
-
-    def _resume(self) -> None:
-        try:
-            self._service.resume()
-        except ZyzError as error:
-            LOG.error("look at left jobs failed code=%s", error.code)
+        with acting(SERVER):
+            self._service.expire_contacts()
 
     @contextmanager
     def _told_to_stop(self) -> Iterator[None]:

@@ -36,6 +36,7 @@ LOG = logging.getLogger(__name__)
 KEPT_INDEXES = 3
 RETRY_MOST = 600.0  # seconds between two tries to build
 LATE_FIRMS, LATE_SHARE = 5_000, 0.1  # so many firms, or that share, do not wait for a build
+LANES = 2  # questions that are computed at once (docs/decisions/0023)
 SAMPLE = 5_000  # firms from which the cost of a build is estimated
 _PROGRAM = 350_000_000  # bytes that a process has with all libraries, before it holds a firm
 _LOCK = "building.lock"
@@ -79,9 +80,6 @@ class IndexReport:
     firms: int  # in the store
     file: IndexFile | None
     faults: tuple[str, ...]  # Chinese
-
-
-LANES = 2  # questions that are computed at once (docs/decisions/0023)
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,11 +236,9 @@ class ModelDesk(IndexDesk):
         if stored:
             self._canary(stored, self._load_anew(stored))
         done = self.store.serving.promote(
-            stored,
-            by=by or actor().name,
-            note=note,
+            stored, by=by or actor().name, note=note,
             check=lambda: stored and self._models.manifest(stored),
-        )
+        )  # fmt: skip
         return _named(done)
 
     def rollback(self, *, by: str = "") -> Serving:

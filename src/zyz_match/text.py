@@ -46,7 +46,8 @@ def tidy(text: str) -> str:
 def normalise(text: str) -> str:
     """One spelling for matching: NFKC, simplified characters, no controls, single spaces."""
     if not text.isascii():
-        text = _CONTROL.sub("", text)  # one may stand between a letter and its accent
+        if not text.isprintable():
+            text = _CONTROL.sub("", text)  # one may stand between a letter and its accent
         if not unicodedata.is_normalized("NFKC", text):
             text = unicodedata.normalize("NFKC", text)
         if not _traditional().isdisjoint(text):

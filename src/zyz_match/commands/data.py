@@ -9,12 +9,7 @@ import typer
 
 from zyz_match.commands.lists import Json
 from zyz_match.commands.office import emit_json, existing_file, office, program
-from zyz_match.commands.row_imports import (
-    import_rows,
-    masked,
-    say_how_to_import,
-    show_refused,
-)
+from zyz_match.commands.row_imports import import_rows, masked, say_how_to_import, show_refused
 from zyz_match.console import Column, figures, note, say, show_pairs, show_table
 from zyz_match.errors import InputError
 

@@ -126,10 +126,8 @@ def retrain(
     model = replace(choice.model, version="", calibration=calibration)
     words, promote = choice.verdict.words, choice.verdict.promote
     if not promote and calibration is not None and champion.calibration is None:
-        promote, words = (
-            True,
-            f"{words.removesuffix(KEEPS)}权重照旧，新版本只多了成功可能性的估计。",
-        )
+        promote = True
+        words = f"{words.removesuffix(KEEPS)}权重照旧，新版本只多了成功可能性的估计。"
     told = card(
         examples, rounds, towns, model, champion, kind=choice.kind, settings=settings,
         intervals={

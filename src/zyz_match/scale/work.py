@@ -74,9 +74,7 @@ class Job:
     def from_json(cls, text: str) -> Self:
         """The job that `to_json` told."""
         found = json.loads(text)
-        if (
-            found["program"] != zyz_match.__version__
-        ):  # a worker that came later, of another release
+        if found["program"] != zyz_match.__version__:  # here works another release
             raise ArtifactError(
                 f"任务由 zyz-match {found['program']} 建立，这里是 {zyz_match.__version__}，"
                 "请让所有工作进程装同一版本"

@@ -48,9 +48,10 @@ def since(connection: Connection, stamp: str, most: int) -> Contents | None:
     if len(changed) > most:
         return None
     found = _contents(connection, firms.table_of(connection, changed))
+    if not taken_back:
+        return found
     ids = sa.select(firm.c.firm_id).order_by(firm.c.firm_id)
-    every = tuple(connection.execute(ids).scalars()) if taken_back else None
-    return replace(found, ids=every)
+    return replace(found, ids=tuple(connection.execute(ids).scalars()))
 
 
 def whole(connection: Connection, tick: firms.Tick) -> Contents:

@@ -279,10 +279,9 @@ def _keys(draft: Draft) -> None:
     ]
     draft.columns[Col.FIRM_ID] = keys
     draft.written = [g or c or n for g, c, n in zip(given, codes, names, strict=True)]
-    for name, key in zip(names, keys, strict=True):
+    for row, (name, key) in enumerate(zip(names, keys, strict=True)):
         if key and not name:
             draft.notes.remark("{n} 行没有企业名称，新企业先以代码为名，请补上", example=key)
-    for row, key in enumerate(keys):
         if not key and row not in draft.notes.reasons:
             draft.notes.reject(
                 row, "没有企业名称，也没有统一社会信用代码或证券代码，无法识别是哪家企业"

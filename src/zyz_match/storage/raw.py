@@ -11,8 +11,6 @@ from zyz_match.storage.sheets import FlawedRow, Sheet
 _BATCH = 4_096
 _SAMPLES, _SAMPLED, _SAMPLE_LENGTH = 3, 200, 60
 _SHARED = 2_000  # a column with more different values than this is not worth sharing
-
-
 _TOTALS = frozenset({"合计", "小计", "总计", "共计", "累计"})
 _TOTAL = "是合计行，不是一条记录"
 

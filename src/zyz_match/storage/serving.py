@@ -20,6 +20,7 @@ from zyz_match.storage.tables import serving_log as log
 from zyz_match.storage.tables import shortlist
 
 _SLOT = "model"
+_PRIOR = "prior"  # as the audit calls the version without a file
 Action = Literal["promote", "rollback", "reject"]
 
 
@@ -95,9 +96,6 @@ class ServingRow:
             now = _current(connection)
             named = connection.execute(sa.select(shortlist.c.model).distinct()).scalars()
             yield {now.version, now.previous, *named}
-
-
-_PRIOR = "prior"  # as the audit calls the version without a file
 
 
 def change(connection: Connection, what: Change) -> Serving:

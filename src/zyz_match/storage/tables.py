@@ -102,9 +102,7 @@ data_change = sa.Table(
     sa.Column("id", sa.Integer(), primary_key=True, autoincrement=True),
     sa.Column("stamp", sa.Text(), nullable=False, index=True, unique=True),
     sa.Column("kind", sa.Text(), nullable=False),  # firms | undo | links
-    sa.Column(
-        "batch_id", sa.ForeignKey("batch.id")
-    ),  # whose firms are new or changed, or was undone
+    sa.Column("batch_id", sa.ForeignKey("batch.id")),  # the one imported or undone
     sqlite_autoincrement=True,  # an id is never given out twice
 )
 
